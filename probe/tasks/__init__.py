@@ -1,0 +1,10 @@
+"""What is asked: finite, enumerable sets of questions with answers, and which of them were trained on.
+
+``task``     what every task offers, and how a task is written down and read back
+``modular``  arithmetic modulo p
+"""
+
+from probe.tasks.modular import ModularArithmetic
+from probe.tasks.task import Task, task_from_dict, task_to_dict
+
+__all__ = ["ModularArithmetic", "Task", "task_from_dict", "task_to_dict"]
