@@ -1,0 +1,234 @@
+"""Our compact transformer as a hooked model: TransformerLens' hook points, names and shapes.
+
+All hooks can be read and edited: an edit of scores, patterns, per-head results or of the q/k/v inputs of single heads
+changes the logits. What a hook alone needs (the [batch, position, head, d_model] copies) is computed only while the
+hook is attached, and there is no setting that switches a hook off.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from einops import einsum, repeat
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformer_lens import HookedRootModule, TransformerBridgeConfig
+from transformer_lens.hook_points import HookPoint
+
+from probe.training.architecture import Architecture
+from probe.training.program import LN_EPS
+
+
+class HookedModel(Protocol):
+    """What everything downstream knows of a model, ours or a ``TransformerBridge``."""
+
+    cfg: Any
+    hook_dict: dict[str, HookPoint]
+
+    @property
+    def run_with_hooks(self) -> Callable[..., Any]:
+        """A forward pass with hooks attached for its duration."""
+
+    @property
+    def run_with_cache(self) -> Callable[..., Any]:
+        """A forward pass that also returns the activations by hook name."""
+
+
+class HookedTransformer(HookedRootModule):
+    """The plain forward pass of ``Architecture`` through ``HookPoint``s; parameters bear TransformerLens' names.
+
+    Args:
+        arch: sizes and options. Weights are uninitialized: use ``with_weights``.
+    """
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        self.arch = arch
+        assert arch.d_head is not None
+        assert arch.d_vocab_out is not None
+        self.cfg = TransformerBridgeConfig(
+            d_model=arch.d_model,
+            d_head=arch.d_head,
+            n_heads=arch.n_heads,
+            n_layers=arch.n_layers,
+            n_ctx=arch.n_ctx,
+            d_mlp=arch.d_mlp,
+            d_vocab=arch.d_vocab,
+            d_vocab_out=arch.d_vocab_out,
+            act_fn=arch.activation,
+            normalization_type=arch.normalization,
+            architecture="grokscope",
+        )
+        self.embed = _Embedding(arch, "embed.")
+        self.hook_embed = HookPoint()
+        self.pos_embed = _Positions(arch, "pos_embed.")
+        self.hook_pos_embed = HookPoint()
+        self.blocks = nn.ModuleList(_Block(arch, layer) for layer in range(arch.n_layers))
+        self.ln_final = _LayerNorm(arch, "ln_final.") if arch.normalization else nn.Identity()
+        self.unembed = _Unembed(arch, "unembed.")
+        self.setup()
+
+    @classmethod
+    def with_weights(cls, arch: Architecture, weights: Mapping[str, Tensor]) -> "HookedTransformer":
+        """A model with these weights, in evaluation mode.
+
+        Raises:
+            ValueError: a name or a shape is not that of the architecture; the message names it.
+        """
+        for name in sorted(set(arch.shapes) ^ set(weights)):
+            raise ValueError(f"weights: {name} is {'missing' if name in arch.shapes else 'not part of the model'}")
+        for name, shape in arch.shapes.items():
+            if tuple(weights[name].shape) != shape:
+                raise ValueError(f"weights: {name} has shape {tuple(weights[name].shape)}; expected {shape}")
+        with torch.device("meta"):
+            model = cls(arch)
+        model.load_state_dict(dict(weights), assign=True)
+        return model.eval()
+
+    def forward(
+        self, tokens: Int[Tensor, "batch position"], stop_at_layer: int | None = None
+    ) -> Float[Tensor, "batch position d_vocab_out"]:
+        """Logits; or, with ``stop_at_layer``, the residual stream entering that block, computing nothing further."""
+        n_positions = tokens.shape[1]
+        embedded = self.hook_embed(self.embed.W_E[tokens])
+        positions = repeat(self.pos_embed.W_pos[:n_positions], "p d -> b p d", b=len(tokens))
+        resid = embedded + self.hook_pos_embed(positions)
+        for block in self.blocks[:stop_at_layer]:
+            resid = block(resid)
+        if stop_at_layer is not None:
+            return resid
+        return self.unembed(self.ln_final(resid))
+
+
+class _Parameters(nn.Module):
+    """The parameters of an architecture whose names begin with ``prefix``."""
+
+    def __init__(self, arch: Architecture, prefix: str) -> None:
+        super().__init__()
+        for name, shape in arch.shapes.items():
+            if name.startswith(prefix):
+                setattr(self, name.removeprefix(prefix), nn.Parameter(torch.empty(shape), requires_grad=True))
+
+    def bias(self, name: str) -> Tensor | float:
+        """A bias, or 0 in an architecture without."""
+        return getattr(self, name, 0.0)
+
+
+class _Embedding(_Parameters):
+    W_E: Tensor
+
+
+class _Positions(_Parameters):
+    W_pos: Tensor
+
+
+class _LayerNorm(_Parameters):
+    w: Tensor
+    b: Tensor
+
+    def __init__(self, arch: Architecture, prefix: str) -> None:
+        super().__init__(arch, prefix)
+        self.hook_scale = HookPoint()
+        self.hook_normalized = HookPoint()
+
+    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        x = x - x.mean(-1, keepdim=True)
+        scale = self.hook_scale((x.pow(2).mean(-1, keepdim=True) + LN_EPS).sqrt())
+        return self.hook_normalized(x / scale * self.w + self.b)
+
+
+class _Block(nn.Module):
+    def __init__(self, arch: Architecture, layer: int) -> None:
+        super().__init__()
+        self.n_heads = arch.n_heads
+        prefix = f"blocks.{layer}."
+        self.hook_resid_pre = HookPoint()
+        self.hook_q_input = HookPoint()
+        self.hook_k_input = HookPoint()
+        self.hook_v_input = HookPoint()
+        self.hook_attn_out = HookPoint()
+        self.hook_resid_mid = HookPoint()
+        self.hook_mlp_in = HookPoint()
+        self.hook_mlp_out = HookPoint()
+        self.hook_resid_post = HookPoint()
+        self.ln1 = _LayerNorm(arch, f"{prefix}ln1.") if arch.normalization else nn.Identity()
+        self.attn = _Attention(arch, f"{prefix}attn.")
+        self.ln2 = _LayerNorm(arch, f"{prefix}ln2.") if arch.normalization else nn.Identity()
+        self.mlp = _MLP(arch, f"{prefix}mlp.")
+
+    def forward(self, resid: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
+        resid_pre = self.hook_resid_pre(resid)
+        forks = [self.hook_q_input, self.hook_k_input, self.hook_v_input]
+        shared = None if all(fork.has_hooks() for fork in forks) else self.ln1(resid_pre)
+        inputs = [
+            self.ln1(fork(repeat(resid_pre, "b p d -> b p h d", h=self.n_heads))) if fork.has_hooks() else shared
+            for fork in forks
+        ]
+        resid_mid = self.hook_resid_mid(resid_pre + self.hook_attn_out(self.attn(*inputs)))
+        mlp_out = self.hook_mlp_out(self.mlp(self.ln2(self.hook_mlp_in(resid_mid))))
+        return self.hook_resid_post(resid_mid + mlp_out)
+
+
+class _Attention(_Parameters):
+    W_Q: Tensor
+    W_K: Tensor
+    W_V: Tensor
+    W_O: Tensor
+
+    def __init__(self, arch: Architecture, prefix: str) -> None:
+        super().__init__(arch, prefix)
+        self.hook_q = HookPoint()
+        self.hook_k = HookPoint()
+        self.hook_v = HookPoint()
+        self.hook_attn_scores = HookPoint()
+        self.hook_pattern = HookPoint()
+        self.hook_z = HookPoint()
+        self.hook_result = HookPoint()
+
+    def forward(
+        self, q_input: Tensor, k_input: Tensor, v_input: Tensor
+    ) -> Float[Tensor, "batch position d_model"]:
+        q = self.hook_q(_project(q_input, self.W_Q) + self.bias("b_Q"))
+        k = self.hook_k(_project(k_input, self.W_K) + self.bias("b_K"))
+        v = self.hook_v(_project(v_input, self.W_V) + self.bias("b_V"))
+        scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
+        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        scores = self.hook_attn_scores(scores.masked_fill(~seen, -torch.inf))
+        pattern = self.hook_pattern(scores.softmax(-1))
+        z = self.hook_z(einsum(pattern, v, "b h q k, b k h e -> b q h e"))
+        if self.hook_result.has_hooks():
+            result = self.hook_result(einsum(z, self.W_O, "b p h e, h e d -> b p h d"))
+            return result.sum(2) + self.bias("b_O")
+        return einsum(z, self.W_O, "b p h e, h e d -> b p d") + self.bias("b_O")
+
+
+def _project(x: Tensor, w: Float[Tensor, "head d_model d_head"]) -> Float[Tensor, "batch position head d_head"]:
+    """Each head's part of the residual stream, from one input for all heads or one for each."""
+    return einsum(x, w, "b p d, h d e -> b p h e" if x.ndim == 3 else "b p h d, h d e -> b p h e")
+
+
+class _MLP(_Parameters):
+    W_in: Tensor
+    W_out: Tensor
+
+    def __init__(self, arch: Architecture, prefix: str) -> None:
+        super().__init__(arch, prefix)
+        self.activation = F.relu if arch.activation == "relu" else F.gelu
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+
+    def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
+        pre = self.hook_pre(x @ self.W_in + self.bias("b_in"))
+        return self.hook_post(self.activation(pre)) @ self.W_out + self.bias("b_out")
+
+
+class _Unembed(_Parameters):
+    W_U: Tensor
+
+    def __init__(self, arch: Architecture, prefix: str) -> None:
+        super().__init__(arch, prefix)
+        self.hook_out = HookPoint()
+
+    def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_vocab_out"]:
+        return self.hook_out(x @ self.W_U + self.bias("b_U"))

@@ -1,0 +1,143 @@
+"""Sizes and options of our compact decoder transformer, and its parameters by their TransformerLens names."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from probe.tasks import Task
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes and options of a model, whatever it reads; the defaults are Nanda et al. 2023 (arXiv 2301.05217).
+
+    Args:
+        d_model: width of the residual stream.
+        n_layers: transformer blocks, at least 1.
+        n_heads: attention heads per block.
+        d_head: width of a head; d_model / n_heads if not given.
+        d_mlp: neurons per block; 4 * d_model if not given.
+        activation: ``"relu"`` or ``"gelu"`` (exact, not the tanh approximation).
+        normalization: ``None`` or ``"LN"`` (LayerNorm before attention, MLP and unembedding, with scale and shift).
+        biases: whether attention, MLP and unembedding have biases.
+
+    Raises:
+        ValueError: a field is outside what is said above; the message names it.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    d_model: int = 128
+    n_layers: int = 1
+    n_heads: int = 4
+    d_head: int | None = None
+    d_mlp: int | None = None
+    activation: Literal["relu", "gelu"] = "relu"
+    normalization: Literal["LN"] | None = None
+    biases: bool = False
+
+    def __post_init__(self) -> None:
+        for field, value in asdict(self).items():
+            if type(value) is int and value < 1:
+                raise ValueError(f"{field}: got {value}; expected at least 1")
+        if self.activation not in ("relu", "gelu"):
+            raise ValueError(f"activation: got {self.activation!r}; expected 'relu' or 'gelu'")
+        if self.normalization not in (None, "LN"):
+            raise ValueError(f"normalization: got {self.normalization!r}; expected null or 'LN'")
+        if self.d_head is None:
+            if self.d_model % self.n_heads:
+                nearest = max(1, round(self.d_model / self.n_heads)) * self.n_heads
+                raise ValueError(
+                    f"d_model: got {self.d_model}, which is not divisible by n_heads = {self.n_heads};"
+                    f" the nearest that is is {nearest}, or give d_head"
+                )
+            object.__setattr__(self, "d_head", self.d_model // self.n_heads)
+        if self.d_mlp is None:
+            object.__setattr__(self, "d_mlp", 4 * self.d_model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture(Shape):
+    """A decoder-only transformer with learned positions: a shape, and what it reads and answers.
+
+    Args:
+        d_vocab: tokens that can be read; the task says how many.
+        n_ctx: positions.
+        d_vocab_out: logits; d_vocab if not given, as in the published runs (measures drop those that no answer has).
+    """
+
+    d_vocab: int
+    n_ctx: int
+    d_vocab_out: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.d_vocab_out is None:
+            object.__setattr__(self, "d_vocab_out", self.d_vocab)
+
+    @classmethod
+    def of(cls, shape: Shape, task: Task) -> "Architecture":
+        """A model of this shape for this task."""
+        return cls(**asdict(shape), d_vocab=task.d_vocab, n_ctx=task.n_ctx)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter, in the order in which they are drawn and stored."""
+        d, h, dh, f = self.d_model, self.n_heads, self.d_head, self.d_mlp
+        assert dh is not None
+        assert f is not None
+        assert self.d_vocab_out is not None
+        shapes: dict[str, tuple[int, ...]] = {"embed.W_E": (self.d_vocab, d), "pos_embed.W_pos": (self.n_ctx, d)}
+        for layer in range(self.n_layers):
+            block: dict[str, tuple[int, ...]] = {}
+            if self.normalization:
+                block |= {"ln1.w": (d,), "ln1.b": (d,)}
+            block |= {"attn.W_Q": (h, d, dh), "attn.W_K": (h, d, dh), "attn.W_V": (h, d, dh), "attn.W_O": (h, dh, d)}
+            if self.biases:
+                block |= {"attn.b_Q": (h, dh), "attn.b_K": (h, dh), "attn.b_V": (h, dh), "attn.b_O": (d,)}
+            if self.normalization:
+                block |= {"ln2.w": (d,), "ln2.b": (d,)}
+            block |= {"mlp.W_in": (d, f), "mlp.W_out": (f, d)}
+            if self.biases:
+                block |= {"mlp.b_in": (f,), "mlp.b_out": (d,)}
+            shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
+        if self.normalization:
+            shapes |= {"ln_final.w": (d,), "ln_final.b": (d,)}
+        shapes["unembed.W_U"] = (d, self.d_vocab_out)
+        if self.biases:
+            shapes["unembed.b_U"] = (self.d_vocab_out,)
+        return shapes
+
+    @property
+    def n_params(self) -> int:
+        """Parameters, all of them."""
+        return sum(torch.Size(shape).numel() for shape in self.shapes.values())
+
+    @property
+    def n_params_without_embeddings(self) -> int:
+        """Parameters but those of the token embedding, the positions and the unembedding."""
+        return sum(
+            torch.Size(shape).numel() for name, shape in self.shapes.items() if name.startswith(("blocks", "ln_final"))
+        )
+
+    def initial_weights(self, seed: int) -> dict[str, Tensor]:
+        """Float32 weights drawn on the CPU, the same for a seed on any device.
+
+        Matrices are randn / sqrt(d_model), W_U randn / sqrt(d_vocab) (Nanda et al. 2023), biases 0, LayerNorm scale 1.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        weights = {}
+        for name, shape in self.shapes.items():
+            if name.endswith("ln1.w") or name.endswith("ln2.w") or name == "ln_final.w":
+                weights[name] = torch.ones(shape)
+            elif name.split(".")[-1].startswith("b"):
+                weights[name] = torch.zeros(shape)
+            else:
+                fan = self.d_vocab if name == "unembed.W_U" else self.d_model
+                weights[name] = torch.randn(shape, generator=generator) / fan**0.5
+        return weights
