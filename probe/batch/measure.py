@@ -1,0 +1,102 @@
+"""One unit of work: a checkpoint, its probes, one forward pass."""
+
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+
+from probe import storage
+from probe.activations.forward import activations_at
+from probe.activations.store import write_arrays
+from probe.batch.plan import Run, Unit
+from probe.probes.base import Observation, Row
+from probe.suites import Checkpoint
+from probe.suites.hooked import HookedTransformer
+
+COLUMNS = {
+    "suite": "str",
+    "model": "str",
+    "seed": "int64",
+    "n_params": "int64",
+    "step": "int64",
+    "examples_seen": "int64",
+    "flops": "float64",
+    "probe": "str",
+    "metric": "str",
+    "site": "str",
+    "key": "str",
+    "value": "float64",
+}
+"""Columns of the results table and their types; a row per number."""
+
+
+def measure_units(run: Run, units: Sequence[Unit]) -> None:
+    """Measure those of the units that are not done.
+
+    Raises:
+        DamagedCheckpointError: a weights file is not what was written.
+    """
+    suite = run.suite
+    for unit in units:
+        if not run.is_done(unit):
+            _measure_unit(run, suite[unit.model, unit.step], unit)
+
+
+def _measure_unit(run: Run, checkpoint: Checkpoint, unit: Unit) -> None:
+    """Run a checkpoint over its task once, all probes on what that one pass yields; write arrays, then rows."""
+    probes = [spec.build() for spec in unit.probes]
+    weights = checkpoint.weights()
+    task = checkpoint.model.task
+    observation = Observation(
+        checkpoint=checkpoint,
+        weights=weights,
+        activations=activations_at(
+            HookedTransformer.with_weights(checkpoint.model.architecture, weights),
+            torch.as_tensor(task.tokens),
+            sorted({site for probe in probes for site in probe.sites}),
+            task.answer_position,
+        ),
+        of_model=_rows_by_probe(run, unit.reads) if unit.reads else {},
+    )
+    rows: list[tuple[str, Row]] = []
+    arrays = {}
+    for probe in probes:
+        for found in probe.measure(observation):
+            if isinstance(found, Row):
+                rows.append((probe.name, found))
+            else:
+                arrays[found.name] = found.array
+    if arrays:
+        write_arrays(run.folder, unit.model, unit.step, arrays)
+    storage.write_atomically(run.results_path(unit.fingerprint), _parquet(run.batch.name, checkpoint, rows))
+
+
+def _parquet(suite_name: str, checkpoint: Checkpoint, rows: Sequence[tuple[str, Row]]) -> bytes:
+    table = pd.DataFrame(
+        {
+            "suite": suite_name,
+            "model": checkpoint.model.name,
+            "seed": checkpoint.model.seed,
+            "n_params": checkpoint.n_params,
+            "step": checkpoint.step,
+            "examples_seen": checkpoint.examples_seen,
+            "flops": checkpoint.flops,
+            "probe": [probe for probe, _ in rows],
+            "metric": [row.metric for _, row in rows],
+            "site": [row.site for _, row in rows],
+            "key": [row.key for _, row in rows],
+            "value": [row.value for _, row in rows],
+        }
+    ).astype(COLUMNS)
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _rows_by_probe(run: Run, fingerprint: str) -> dict[str, list[Row]]:
+    table = pd.read_parquet(io.BytesIO(storage.read_bytes(run.results_path(fingerprint))))
+    return {
+        str(probe): [Row(*row) for row in rows[list(Row._fields)].itertuples(index=False, name=None)]
+        for probe, rows in table.groupby("probe")
+    }

@@ -1,0 +1,137 @@
+"""A run folder, which units of work its batch has, and how each is known to be done.
+
+A unit of work is one checkpoint with the probes that are measured on it in one forward pass. Its fingerprint hashes
+all that decides its numbers, and its results are the file of that name: the file's presence means done.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from probe import storage
+from probe.batch.schema import Batch, FolderSuite, ProbeSpec, TrainedSuite, parse_batch
+from probe.suites import Suite, open_suite
+from probe.suites import format as suite_format
+from probe.tasks import task_to_dict
+from probe.training.run import missing_steps
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One checkpoint and what is measured on it.
+
+    Attributes:
+        model, step: the checkpoint.
+        probes: measured together.
+        fingerprint: of the weights, the probes with their versions and arguments, the inputs, and the unit it reads.
+        reads: fingerprint of the unit with what is measured once per model; None where no probe needs it.
+    """
+
+    model: str
+    step: int
+    probes: tuple[ProbeSpec, ...]
+    fingerprint: str
+    reads: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A batch and the folder it runs in."""
+
+    folder: str
+    batch: Batch
+
+    @classmethod
+    def open(cls, folder: str) -> "Run":
+        """The run in a folder.
+
+        Raises:
+            ValueError: the folder holds no run.
+        """
+        folder = str(folder).rstrip("/")
+        path = f"{folder}/batch.yaml"
+        if not storage.exists(path):
+            raise ValueError(f"{folder} holds no run: there is no batch.yaml in it; `probe run` makes one")
+        return cls(folder, parse_batch(storage.read_bytes(path).decode(), path))
+
+    @property
+    def suite_folder(self) -> str:
+        """Where the suite is: in the run, or where the batch says."""
+        suite = self.batch.suite
+        return suite.path.rstrip("/") if isinstance(suite, FolderSuite) else f"{self.folder}/suite"
+
+    @property
+    def suite(self) -> Suite:
+        """The suite, as far as it is there."""
+        return open_suite(self.suite_folder)
+
+    def models(self) -> dict[str, tuple[int, int]]:
+        """Every model, with how many of its checkpoints there are, and how many there will be."""
+        if not isinstance(self.batch.suite, TrainedSuite):
+            suite = self.suite
+            return {model: (len(suite.steps(model)),) * 2 for model in suite.models}
+        training = self.batch.suite.training
+        wanted = training.checkpoints.up_to(training.steps)
+        found = {}
+        for _, members in self.batch.suite.ensembles():
+            for member in members:
+                n_present = len(suite_format.steps_present(self.suite_folder, member.name))
+                found[member.name] = n_present, n_present + len(missing_steps(self.suite_folder, member.name, wanted))
+        return found
+
+    def trained_models(self) -> list[str]:
+        """Models all of whose checkpoints are there, so that they can be measured."""
+        return [model for model, (n_present, n_expected) in self.models().items() if n_present == n_expected]
+
+    def units(self, model: str) -> tuple[list[Unit], list[Unit]]:
+        """The units of a model all of whose checkpoints are there: those once per model, and those per checkpoint.
+
+        The second kind may read the first, so the first come first.
+
+        Raises:
+            DamagedCheckpointError: the header of a checkpoint cannot be read.
+        """
+        per_model = tuple(spec for spec in self.batch.probes if spec.build().per == "model")
+        per_checkpoint = tuple(spec for spec in self.batch.probes if spec.build().per == "checkpoint")
+        suite = self.suite
+        steps = suite.steps(model)
+        first = [self._unit(suite, model, steps[-1], per_model, None)] if per_model and steps else []
+        reads = first[0].fingerprint if any(spec.build().needs for spec in per_checkpoint) else None
+        each = [self._unit(suite, model, step, per_checkpoint, reads) for step in steps] if per_checkpoint else []
+        return first, each
+
+    def _unit(self, suite: Suite, model: str, step: int, probes: Sequence[ProbeSpec], reads: str | None) -> Unit:
+        checkpoint = suite[model, step]
+        decides = {
+            "weights": checkpoint.digest,
+            "probes": [(spec.name, spec.build().version, spec.args) for spec in probes],
+            "task": task_to_dict(checkpoint.model.task),
+            "checkpoint": [model, step],
+            "reads": reads,
+        }
+        fingerprint = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+        return Unit(model, step, tuple(probes), fingerprint, reads)
+
+    def results_path(self, fingerprint: str) -> str:
+        return f"{self.folder}/results/{fingerprint}.parquet"
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether the results of a unit are there."""
+        return storage.exists(self.results_path(unit.fingerprint))
+
+    def n_to_measure(self) -> int:
+        """Units of work in all, also of models that are still in training."""
+        kinds = {spec.build().per for spec in self.batch.probes}
+        expected = [n_expected for _, n_expected in self.models().values()]
+        return sum(expected) * ("checkpoint" in kinds) + len(expected) * ("model" in kinds)
+
+    def n_measured(self) -> int:
+        """Results files there are."""
+        return len(storage.list_files(f"{self.folder}/results", ".parquet"))
+
+    def record(self, event: str, **about: object) -> None:
+        """Add a line to ``events.jsonl``."""
+        line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **about}
+        storage.append_line(f"{self.folder}/events.jsonl", json.dumps(line))

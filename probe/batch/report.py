@@ -1,0 +1,45 @@
+"""The report of a run folder."""
+
+import json
+
+from probe import storage
+from probe.batch.plan import Run
+from probe.batch.results import arrays, results
+from probe.report import ReportData, render_report
+from probe.suites import format as suite_format
+
+CIRCLES = "embedding_circle"
+
+
+def report_path(run: Run) -> str:
+    return f"{run.folder}/report.html"
+
+
+def write_report_of(run: Run) -> str:
+    """Write ``report.html`` of a run from its results and arrays, as far as it has come; returns its path."""
+    storage.write_atomically(report_path(run), render_report(report_data(run)).encode())
+    return report_path(run)
+
+
+def report_data(run: Run) -> ReportData:
+    """What the report of a run is made from."""
+    models = run.trained_models()
+    circles = {model: found for model in models if (found := arrays(run.folder, model, CIRCLES)) is not None}
+    started = [event for event in _events(run) if event["event"] == "started"]
+    configs = [suite_format.read_json(suite_format.config_path(run.suite_folder, model)) for model in models]
+    trained_with = [config["trained_with"] for config in configs]
+    devices = sorted({f"{found['device']}, {found['threads']} thread(s) per process" for found in trained_with})
+    return ReportData(
+        results=results(run.folder),
+        suite=run.batch.name,
+        batch_yaml=run.batch.to_yaml(),
+        command=f"probe run batch.yaml --out {run.folder}",
+        circles=circles,
+        versions=started[-1]["versions"] if started else {},
+        device="; ".join(devices + [event["machine"] for event in started[-1:]]),
+    )
+
+
+def _events(run: Run) -> list[dict]:
+    lines = storage.read_bytes(f"{run.folder}/events.jsonl").decode().splitlines()
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,154 @@
+"""The command ``probe``. Each command imports what it needs when it runs, so that ``probe --help`` is quick."""
+
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="What does a model know, and when did it come to know it? Train suites, measure every checkpoint, look.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run.")]
+
+
+class Format(StrEnum):
+    """How a table is written."""
+
+    csv = "csv"
+    parquet = "parquet"
+    json = "json"
+
+
+@app.command()
+def run(
+    batch: Annotated[str, typer.Argument(metavar="FILE_OR_NAME", help="A batch file, or a name from `probe list`.")],
+    out: Annotated[str | None, typer.Option(help="Folder of the run; runs/<name of the batch> if not given.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; one per core if not given.")] = None,
+) -> None:
+    """Train what a batch asks for, measure every checkpoint, write the report. Goes on where it was interrupted."""
+    from probe.batch.plan import Run
+    from probe.batch.report import report_path
+    from probe.batch.run import run as run_batch
+
+    with _errors_in_words():
+        folder = run_batch(batch, out, workers=workers)
+        _print_summary(str(folder))
+        typer.echo(f"\nReport: {report_path(Run.open(str(folder)))}")
+
+
+@app.command()
+def status(folder: Folder) -> None:
+    """How far a run is: per model, checkpoints and measurements."""
+    from probe.batch.results import status as status_of
+
+    with _errors_in_words():
+        typer.echo(status_of(folder).to_string(index=False, na_rep="not yet"))
+
+
+@app.command()
+def results(
+    folder: Folder,
+    format: Annotated[Format, typer.Option(help="How the table is written.")] = Format.csv,
+) -> None:
+    """The results table of a run, a row per number, on the standard output."""
+    from probe.batch.results import results as results_of
+
+    with _errors_in_words():
+        table = results_of(folder)
+        match format:
+            case Format.csv:
+                table.to_csv(sys.stdout, index=False)
+            case Format.json:
+                table.to_json(sys.stdout, orient="records", lines=True, double_precision=15)
+            case Format.parquet:
+                table.to_parquet(sys.stdout.buffer, index=False)
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write a run's report again, from its results as far as they are there."""
+    from probe.batch.plan import Run
+    from probe.batch.report import write_report_of
+
+    with _errors_in_words():
+        typer.echo(f"Report: {write_report_of(Run.open(folder))}")
+
+
+@app.command(name="list")
+def list_() -> None:
+    """Bundled batches and registered probes, with a line each."""
+    from inspect import getdoc
+
+    from probe.batch.schema import bundled_batches, load_batch
+    from probe.probes.registry import probe_class, registered
+
+    with _errors_in_words():
+        batches = {name: load_batch(name).description for name in bundled_batches()}
+        probes = {name: (getdoc(probe_class(name)) or "").splitlines()[0] for name in registered()}
+    width = max(map(len, [*batches, *probes]))
+    for title, entries in (("Batches", batches), ("Probes", probes)):
+        typer.echo(f"{title}:")
+        for name, line in entries.items():
+            typer.echo(f"  {name:{width}}  {line}")
+
+
+def _print_summary(folder: str) -> None:
+    """Per model: when it memorized, when it generalized, the plateau between, and its key frequencies."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from probe.batch.results import results as results_of
+    from probe.scaling.transitions import transitions
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("model", "parameters", "memorized at", "generalized at", "plateau", "test accuracy"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    table.add_column("key frequencies")
+    for model in transitions(results_of(folder)).to_dict("records"):
+        late = f"not within {model['final_step']:,.0f}"
+        table.add_row(
+            model["model"],
+            f"{model['n_params']:,}",
+            *(_whole(model[date], late) for date in ("memorized_step", "generalized_step")),
+            _whole(model["plateau"], ""),
+            f"{model['final_test_accuracy']:.3f}",
+            ", ".join(map(str, model["key_frequencies"])) or "none",
+        )
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _whole(number: float, if_nan: str) -> str:
+    return if_nan if math.isnan(number) else f"{number:,.0f}"
+
+
+@contextlib.contextmanager
+def _errors_in_words() -> Iterator[None]:
+    """What went wrong, without a traceback, for errors that a person can do something about."""
+    from probe.batch.run import RunError
+
+    try:
+        yield
+    except BrokenPipeError:
+        # Whoever read the output has enough; what Python would still flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, RunError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from error
+
+
+def main() -> None:
+    """Entry point of the command ``probe``."""
+    app()

@@ -1,0 +1,117 @@
+"""What a probe is, what it is given and what it yields."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from probe.activations.sites import LOGITS
+from probe.algebra import CyclicForm
+from probe.tasks import Task
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from probe.suites import Checkpoint
+
+
+class Row(NamedTuple):
+    """One number of the results table; the runner adds suite, model, step and probe."""
+
+    metric: str
+    value: float
+    site: str = ""
+    key: str = ""
+
+
+class Array(NamedTuple):
+    """One labelled array for the store of the run."""
+
+    name: str
+    array: "xr.DataArray"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that a probe may look at.
+
+    Attributes:
+        checkpoint: whose model it is.
+        weights: by TransformerLens name.
+        activations: of every example of the task at its answer position, by hook name: those that the probe asked for
+            and, since all probes share one pass, those of the others.
+        of_model: rows of the probes that ``needs`` names, measured once on the model's last checkpoint.
+    """
+
+    checkpoint: "Checkpoint"
+    weights: Mapping[str, Tensor]
+    activations: Mapping[str, Float[Tensor, "example ..."]]
+    of_model: Mapping[str, Sequence[Row]]
+
+    @property
+    def task(self) -> Task:
+        return self.checkpoint.model.task
+
+    @cached_property
+    def logits(self) -> Float[Tensor, "example answer"]:
+        """Logits of the tokens that can be an answer."""
+        return self.activations[LOGITS][:, : self.task.n_answers].double()
+
+    @cached_property
+    def answers(self) -> Tensor:
+        """The right answers, [example]."""
+        return torch.as_tensor(self.task.answers)
+
+    @cached_property
+    def cube(self) -> Float[Tensor, "n n n"]:
+        """The logits in the order in which the operation is addition in Z_n: the right answer to (i, j) is i + j."""
+        form = self._cyclic_form()
+        return self.logits[self._example_of_pair][..., torch.as_tensor(form.c)]
+
+    def on_pairs(self, mask: Bool[Tensor, " example"]) -> Bool[Tensor, "n n"]:
+        """A set of examples as a set of (i, j) of the cube."""
+        return mask[self._example_of_pair]
+
+    @cached_property
+    def _example_of_pair(self) -> Tensor:
+        form = self._cyclic_form()
+        tokens = torch.as_tensor(self.task.tokens)
+        example = torch.full((self.task.d_vocab, self.task.d_vocab), -1)
+        example[tokens[:, 0], tokens[:, 1]] = torch.arange(len(tokens))
+        return example[torch.as_tensor(form.a)[:, None], torch.as_tensor(form.b)[None, :]]
+
+    def _cyclic_form(self) -> CyclicForm:
+        form = self.task.cyclic_form
+        assert form is not None, "probes that use the cube refuse tasks without a cyclic form in check()"
+        return form
+
+
+class Probe(Protocol):
+    """A measure made runnable on a checkpoint. A frozen dataclass whose fields are its arguments.
+
+    Attributes:
+        name: in the results table and in batch files.
+        version: raised when its numbers change, so that stored results are not mistaken for new ones.
+        sites: hook names (or patterns) of the activations it reads, at the answer position.
+        per: ``"checkpoint"``, or ``"model"`` for one that is measured once, on a model's last checkpoint.
+        needs: probes per model whose rows it reads.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    sites: ClassVar[tuple[str, ...]]
+    per: ClassVar[Literal["checkpoint", "model"]]
+    needs: ClassVar[tuple[str, ...]]
+
+    def check(self, task: Task) -> None:
+        """
+        Raises:
+            ValueError: the probe has no meaning for this task; the message says why.
+        """
+
+    def measure(self, observation: Observation) -> Iterator[Row | Array]:
+        """The numbers (and arrays) of one checkpoint."""

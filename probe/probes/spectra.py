@@ -1,0 +1,101 @@
+"""Fourier spectra of the weights over the tokens of a task, and the embedding's circles.
+
+Where the task's operation is an addition in Z_n after renaming the tokens (``task.cyclic_form``), tokens are taken in
+that order; else in their own, which is the additive spectrum.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from probe.measures.fourier import circle, fourier_norms, frequency_power, gini
+from probe.probes.base import Array, Observation, Row
+from probe.probes.progress import keys_of
+from probe.tasks import Task
+
+
+@dataclass(frozen=True)
+class EmbeddingSpectrum:
+    """Share of the embedding's power at each frequency, and the Gini coefficient of its Fourier norms."""
+
+    name: ClassVar[str] = "embedding_spectrum"
+    version: ClassVar[int] = 1
+    sites: ClassVar[tuple[str, ...]] = ()
+    per: ClassVar[Literal["checkpoint", "model"]] = "checkpoint"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def check(self, task: Task) -> None:
+        """Any task will do."""
+
+    def measure(self, observation: Observation) -> Iterator[Row]:
+        yield from _spectrum(_embedding(observation), "embed.W_E")
+
+
+@dataclass(frozen=True)
+class NeuronLogitSpectrum:
+    """The same of the last block's neuron-logit map W_out W_U, over the answers."""
+
+    name: ClassVar[str] = "neuron_logit_spectrum"
+    version: ClassVar[int] = 1
+    sites: ClassVar[tuple[str, ...]] = ()
+    per: ClassVar[Literal["checkpoint", "model"]] = "checkpoint"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def check(self, task: Task) -> None:
+        """Any task will do."""
+
+    def measure(self, observation: Observation) -> Iterator[Row]:
+        last = observation.checkpoint.model.architecture.n_layers - 1
+        w_out = observation.weights[f"blocks.{last}.mlp.W_out"].double()
+        neuron_logit = w_out @ observation.weights["unembed.W_U"].double()
+        form = observation.task.cyclic_form
+        order = np.arange(observation.task.n_answers) if form is None else form.c
+        yield from _spectrum(neuron_logit[:, torch.as_tensor(order)].T, "neuron_logit_map")
+
+
+@dataclass(frozen=True)
+class EmbeddingCircle:
+    """Where the tokens lie in the plane of each key frequency of the embedding."""
+
+    name: ClassVar[str] = "embedding_circle"
+    version: ClassVar[int] = 1
+    sites: ClassVar[tuple[str, ...]] = ()
+    per: ClassVar[Literal["checkpoint", "model"]] = "checkpoint"
+    needs: ClassVar[tuple[str, ...]] = ("key_frequencies",)
+
+    def check(self, task: Task) -> None:
+        """Any task will do that has key frequencies."""
+
+    def measure(self, observation: Observation) -> Iterator[Array]:
+        keys = keys_of(observation)
+        if not keys:
+            return
+        embedding = _embedding(observation)
+        planes = torch.stack([circle(embedding, k) for k in keys]).numpy().astype(np.float32)
+        form = observation.task.cyclic_form
+        tokens = np.arange(planes.shape[1]) if form is None else form.a
+        yield Array(
+            self.name,
+            xr.DataArray(
+                planes, dims=("frequency", "token", "axis"), coords={"frequency": list(keys), "token": tokens}
+            ),
+        )
+
+
+def _embedding(observation: Observation) -> Float[Tensor, "n d_model"]:
+    """Embeddings of the first operand's tokens, in the order in which the operation is an addition."""
+    form = observation.task.cyclic_form
+    order = np.arange(observation.task.n_answers) if form is None else form.a
+    return observation.weights["embed.W_E"].double()[torch.as_tensor(order)]
+
+
+def _spectrum(matrix: Float[Tensor, "n d"], site: str) -> Iterator[Row]:
+    for k, share in enumerate(frequency_power(matrix).tolist()):
+        yield Row("power_share", share, site, str(k))
+    yield Row("gini", gini(fourier_norms(matrix)).item(), site)
