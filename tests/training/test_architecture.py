@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from probe.tasks import ModularArithmetic
+from probe.training.architecture import Architecture, Shape
+
+
+def test_the_published_model_has_its_published_size():
+    arch = Architecture.of(Shape(), ModularArithmetic(113))
+    assert (arch.d_head, arch.d_mlp, arch.d_vocab, arch.d_vocab_out, arch.n_ctx) == (32, 512, 114, 114, 3)
+    # W_E, W_pos, W_Q W_K W_V W_O, W_in W_out, W_U
+    assert arch.n_params == 114 * 128 + 3 * 128 + 4 * 128 * 128 + 2 * 128 * 512 + 128 * 114
+    assert arch.n_params_without_embeddings == 4 * 128 * 128 + 2 * 128 * 512
+
+
+def test_initial_weights_have_the_published_scale_and_follow_the_seed():
+    arch = Architecture(d_vocab=400, n_ctx=3, d_model=256, biases=True, normalization="LN")
+    weights = arch.initial_weights(0)
+    assert {name: tuple(w.shape) for name, w in weights.items()} == arch.shapes
+    for name, w in weights.items():
+        if name.endswith(".w"):
+            assert (w == 1).all(), name
+        elif name.rpartition(".")[2].startswith("b"):
+            assert (w == 0).all(), name
+        else:
+            std = 400**-0.5 if name == "unembed.W_U" else 256**-0.5
+            assert w.std().item() == pytest.approx(std, rel=0.05), name
+    again, other = arch.initial_weights(0), arch.initial_weights(1)
+    assert all(torch.equal(w, again[name]) for name, w in weights.items())
+    assert not torch.equal(weights["embed.W_E"], other["embed.W_E"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"d_model": 30}, "d_model: got 30, which is not divisible by n_heads = 4; the nearest that is is 32"),
+        ({"d_model": -8}, "d_model: got -8; expected at least 1"),
+        ({"n_heads": 0}, "n_heads: got 0; expected at least 1"),
+        ({"d_mlp": 0}, "d_mlp: got 0"),
+        ({"activation": "tanh"}, "activation: got 'tanh'; expected 'relu' or 'gelu'"),
+        ({"normalization": "RMS"}, "normalization: got 'RMS'; expected null or 'LN'"),
+    ],
+)
+def test_bad_fields_are_named(fields, says):
+    with pytest.raises(ValueError, match=says):
+        Shape(**fields)
