@@ -19,6 +19,7 @@ from probe import storage
 _STEP_FILE = re.compile(r"step_(\d{8})\.safetensors")
 _HEADER_BYTES = 1 << 16
 """More than the header of a file of ours: some 100 bytes a tensor."""
+_ENTRY = "grokscope"
 _REMEDY = "Delete the file, and the command that wrote the suite writes it again."
 
 
@@ -73,7 +74,8 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 def write_tensors(path: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write tensors with their digest, atomically. ``about`` goes into the header as JSON."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"about": json.dumps(about), "sha256": digest(whole)}
+    # One entry, because safetensors writes several in an arbitrary order and the same weights should be the same bytes.
+    header = {_ENTRY: json.dumps({"about": about, "sha256": digest(whole)})}
     storage.write_atomically(path, safetensors.torch.save(whole, metadata=header))
 
 
@@ -108,7 +110,7 @@ def _parse_header(path: str, data: bytes) -> tuple[dict[str, Any], str]:
     """The safetensors header: eight bytes of length, then JSON with our entries under ``__metadata__``."""
     try:
         length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-        return json.loads(metadata["about"]), metadata["sha256"]
+        entry = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_ENTRY])
+        return entry["about"], entry["sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedCheckpointError(f"{path} is not a whole weights file of a suite. {_REMEDY}") from error

@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from probe.suites.hooked import HookedTransformer
+from probe.tasks import ModularArithmetic
+from probe.training.architecture import Architecture, Shape
+from probe.training.ensemble import Ensemble, Member
+from probe.training.settings import TrainingSettings
+
+P = 11
+TASK = ModularArithmetic(P, train_fraction=0.7)
+ARCH = Architecture.of(Shape(d_model=16), TASK)
+
+
+def members_that_differ():
+    return [
+        Member("a", TASK, 0, 3e-3, 2.0),
+        Member("b", ModularArithmetic(P, train_fraction=0.3, seed=5), 1, 3e-3, 2.0),
+        Member("c", TASK, 2, 1e-2, 0.0),
+    ]
+
+
+def trained(members, settings, steps, arch=ARCH):
+    ensemble = Ensemble(arch, members, settings, "cpu")
+    for _ in range(steps):
+        ensemble.train_step()
+    return ensemble
+
+
+def textbook_training(member, settings, steps):
+    """The usual loop: all positions through the hooked model, float64 loss, torch's AdamW."""
+    model = HookedTransformer.with_weights(ARCH, ARCH.initial_weights(member.seed))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=member.learning_rate, weight_decay=member.weight_decay, betas=settings.betas
+    )
+    tokens = torch.tensor(member.task.tokens[member.task.train_mask])
+    answers = torch.tensor(member.task.answers[member.task.train_mask])
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = member.learning_rate * min(step / settings.warmup, 1)
+        optimizer.zero_grad()
+        F.cross_entropy(model(tokens)[:, -1].double(), answers).backward()
+        optimizer.step()
+    return {name: w.detach() for name, w in model.named_parameters()}
+
+
+def test_every_member_becomes_what_the_usual_loop_makes_of_it():
+    """Members of one ensemble that differ in seed, fraction, rate and decay, against one plain loop each."""
+    members, settings = members_that_differ(), TrainingSettings(steps=40, warmup=10)
+    ensemble = trained(members, settings, 40)
+    for i, member in enumerate(members):
+        expected = textbook_training(member, settings, 40)
+        for name, w in ensemble.weights(i).items():
+            torch.testing.assert_close(w, expected[name], atol=2e-4, rtol=2e-3, msg=f"{member.name} {name}")
+
+
+def test_a_member_does_not_depend_on_its_company():
+    members, settings = members_that_differ(), TrainingSettings(steps=40)
+    together = trained(members, settings, 40)
+    for i, member in enumerate(members):
+        alone = trained([member], settings, 40).weights(0)
+        for name, w in together.weights(i).items():
+            torch.testing.assert_close(w, alone[name], atol=2e-4, rtol=2e-3)
+
+
+def test_an_ensemble_groks():
+    """Most of these seeds generalize after memorizing, on a split that no lookup can answer."""
+    tasks = [ModularArithmetic(53, train_fraction=0.7, seed=seed) for seed in (0, 2, 3)]
+    arch = Architecture.of(Shape(d_model=32), tasks[0])
+    members = [Member(f"s{task.seed}", task, task.seed, 3e-3, 2.0) for task in tasks]
+    ensemble = trained(members, TrainingSettings(steps=400), 400, arch)
+    generalized = 0
+    for i, task in enumerate(tasks):
+        model = HookedTransformer.with_weights(arch, ensemble.weights(i))
+        with torch.no_grad():
+            right = model(torch.tensor(task.tokens))[:, -1, :53].argmax(-1) == torch.tensor(task.answers)
+        assert right[torch.tensor(task.subsets["train"])].all()
+        generalized += bool(right[torch.tensor(task.subsets["test_nonmirror"])].float().mean() > 0.98)
+    assert generalized >= 2
+
+
+def test_warm_up_starts_from_rate_zero():
+    ensemble = trained([Member("a", TASK, 0)], TrainingSettings(steps=2, warmup=10), 1)
+    initial = ARCH.initial_weights(0)
+    assert all(torch.equal(w, initial[name]) for name, w in ensemble.weights(0).items())
+    ensemble.train_step()
+    assert not all(torch.equal(w, initial[name]) for name, w in ensemble.weights(0).items())
+
+
+def test_a_restored_ensemble_goes_on_bit_for_bit():
+    members, settings = members_that_differ(), TrainingSettings(steps=30, batch_size=16)
+    whole = trained(members, settings, 30)
+    half = trained(members, settings, 15)
+    resumed = Ensemble(ARCH, members, settings, "cpu")
+    resumed.restore({name: state.clone() for name, state in half.state().items()})
+    for _ in range(15):
+        resumed.train_step()
+    for i in range(len(members)):
+        expected = whole.weights(i)
+        assert all(torch.equal(w, expected[name]) for name, w in resumed.weights(i).items())
+        assert resumed.examples_seen(i) == 30 * 16
+
+
+def test_mini_batches_show_every_training_example_once_a_pass():
+    from probe.training.ensemble import _batch_of
+
+    shown = np.arange(23)
+    batches = [_batch_of(step, 5, 7, shown) for step in range(8)]
+    for a_pass in (batches[:4], batches[4:]):
+        seen = np.concatenate(a_pass)
+        assert len(seen) == len(set(seen.tolist())) == 20
+    assert not np.array_equal(np.concatenate(batches[:4]), np.concatenate(batches[4:]))
+    assert not np.array_equal(batches[0], _batch_of(0, 5, 8, shown))
+
+
+def test_a_mini_batch_step_is_that_of_its_examples():
+    """With a batch as large as the training data, a mini-batch step is a full-batch step."""
+    n = int(TASK.train_mask.sum())
+    full = trained([Member("a", TASK, 0)], TrainingSettings(steps=5), 5).weights(0)
+    batched = trained([Member("a", TASK, 0)], TrainingSettings(steps=5, batch_size=n), 5).weights(0)
+    for name, w in full.items():
+        torch.testing.assert_close(batched[name], w, atol=1e-5, rtol=1e-4)
+
+
+def test_a_diverging_member_is_noticed_and_the_others_are_untouched():
+    members = [Member("fine", TASK, 0, 3e-3, 2.0), Member("wild", TASK, 1, 1e30, 0.0)]
+    settings = TrainingSettings(steps=20, warmup=0)
+    ensemble = trained(members, settings, 10)
+    assert set(ensemble.diverged()) == {1}
+    assert 1 <= ensemble.diverged()[1] <= 3
+    rest = ensemble.without([1])
+    for _ in range(10):
+        rest.train_step()
+    alone = trained(members[:1], settings, 20).weights(0)
+    for name, w in rest.weights(0).items():
+        torch.testing.assert_close(w, alone[name], atol=2e-4, rtol=2e-3)
+    assert ensemble.without([0, 1]) is None
+
+
+def test_a_float32_loss_loses_what_a_float64_loss_keeps():
+    """Late in training the loss is below float32's round-off: log_softmax gives exactly 0 and so no gradient."""
+    logits = torch.zeros(1, 50)
+    logits[0, 0] = 25.0
+    answer = torch.tensor([0])
+    assert F.cross_entropy(logits, answer) == 0
+    assert F.cross_entropy(logits.double(), answer).item() == pytest.approx(49 * np.exp(-25), rel=1e-6)
+    settings = TrainingSettings(steps=1, loss_dtype="float64")
+    ensemble = Ensemble(ARCH, [Member("a", TASK, 0)], settings, "cpu")
+    with torch.no_grad():
+        assert ensemble._losses(*ensemble._batch()).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("arch", "settings", "says"),
+    [
+        (ARCH, TrainingSettings(steps=1, batch_size=500), "batch_size: got 500; expected at most 85"),
+        (Architecture(d_vocab=11, n_ctx=3), TrainingSettings(steps=1), "d_vocab: got 11; expected at least 12"),
+        (Architecture(d_vocab=12, n_ctx=2), TrainingSettings(steps=1), "n_ctx: got 2; expected at least 3"),
+    ],
+)
+def test_what_does_not_fit_is_named(arch, settings, says):
+    with pytest.raises(ValueError, match=says):
+        Ensemble(arch, [Member("a", TASK, 0)], settings, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"steps": -1}, "steps: got -1"),
+        ({"steps": 1, "betas": (0.9, 1.0)}, "betas: got"),
+        ({"steps": 1, "warmup": -1}, "warmup: got -1"),
+        ({"steps": 1, "batch_size": 0}, "batch_size: got 0"),
+        ({"steps": 1, "loss_dtype": "bfloat16"}, "loss_dtype: got 'bfloat16'"),
+    ],
+)
+def test_bad_settings_are_named(fields, says):
+    with pytest.raises(ValueError, match=says):
+        TrainingSettings(**fields)
+
+
+def test_bad_rates_are_named():
+    with pytest.raises(ValueError, match="learning_rate: got 0"):
+        Member("a", TASK, 0, learning_rate=0)
+    with pytest.raises(ValueError, match="weight_decay: got -1"):
+        Member("a", TASK, 0, weight_decay=-1)
