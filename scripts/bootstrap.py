@@ -91,7 +91,7 @@ def installed_version(venv: Path, name: str) -> str | None:
 def fingerprint(root: Path) -> str:
     """A hash of the files that decide what the environment contains."""
     digest = hashlib.sha256()
-    for name in ("pyproject.toml",):
+    for name in ("pyproject.toml", "constraints.txt"):
         digest.update((root / name).read_bytes())
     return digest.hexdigest()
 
@@ -102,11 +102,7 @@ def is_finished(root: Path, venv: Path, torch_spec: str) -> bool:
         stamped, _, stamped_spec = (venv / ".stamp").read_text().partition("\n")
     except OSError:
         return False
-    return (
-        venv_python(venv).exists()
-        and stamped == fingerprint(root)
-        and torch_spec in ("", stamped_spec.strip())
-    )
+    return venv_python(venv).exists() and stamped == fingerprint(root) and torch_spec in ("", stamped_spec.strip())
 
 
 def forget_unfinished(site: Path) -> list[str]:
@@ -194,10 +190,7 @@ def run_visibly(command: list[str], what: str) -> None:
 def make_venv(venv: Path) -> None:
     """Make the environment, or make it again if the Python or pip in it does not run."""
     python = venv_python(venv)
-    works = (
-        python.exists()
-        and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
-    )
+    works = python.exists() and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
     if works:
         return
     say(f"making {venv}")

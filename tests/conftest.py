@@ -10,7 +10,5 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # Deadlines measure the machine's load, not our code; the same examples each time make a failure repeatable.
-settings.register_profile(
-    "grokscope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("grokscope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("grokscope")

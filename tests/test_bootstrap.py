@@ -104,7 +104,7 @@ def test_it_installs_once_and_again_only_when_a_requirement_changes(
     installer = use(monkeypatch, boot, Installer(venv))
     boot.bootstrap(root)
     assert ["-m venv" in installer.commands[0], "torch==2.13.0+cpu" in installer.commands[1]] == [True, True]
-    assert installer.commands[2].endswith(" uv")
+    assert installer.commands[2].endswith(f"-c {venv / 'constraints.txt'} uv"), "uv is pinned too"
     assert "--compile-bytecode" in installer.commands[3]
     assert installer.commands[3].endswith(f"-c {venv / 'constraints.txt'} -e {root}[dev]")
     assert len(installer.commands) == 4
@@ -116,9 +116,7 @@ def test_it_installs_once_and_again_only_when_a_requirement_changes(
         installer.commands.clear()
         (root / name).write_text((root / name).read_text() + "# changed\n")
         boot.bootstrap(root)
-        assert len(installer.commands) == 2, (
-            "the venv and torch are there already; uv and the rest are asked for again"
-        )
+        assert len(installer.commands) == 2, "the venv and torch are there already; uv and the rest are asked for again"
 
 
 def test_an_interrupted_run_leaves_no_stamp_and_the_next_one_finishes(
@@ -169,9 +167,7 @@ def test_a_venv_whose_python_does_not_run_is_made_again(
     python = root / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(root / "no-such-interpreter")
-    installer = use(
-        monkeypatch, boot, Installer(root / ".venv", lambda command: boot.SetupError("stop here"))
-    )
+    installer = use(monkeypatch, boot, Installer(root / ".venv", lambda command: boot.SetupError("stop here")))
     with pytest.raises(boot.SetupError, match="stop here"):
         boot.bootstrap(root)
     assert "-m venv --clear" in installer.commands[0]
@@ -195,9 +191,7 @@ def test_a_half_installed_distribution_is_forgotten(boot: ModuleType, tmp_path: 
     assert whole.exists()
 
 
-def test_torch_falls_back_to_the_plain_build(
-    boot: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torch_falls_back_to_the_plain_build(boot: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_cpu_build(command: str) -> Exception | None:
         return boot.SetupError("No matching distribution") if "+cpu" in command else None
 
@@ -230,6 +224,8 @@ def test_macos_has_one_torch_build(boot: ModuleType, tmp_path: Path, monkeypatch
 def test_an_installed_torch_of_the_pinned_version_is_kept_whatever_its_build(
     boot: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, have: str, kept: bool
 ) -> None:
+    install(tmp_path, "torchinfo", "2.13.0")  # another package whose name begins the same
+    assert boot.installed_version(tmp_path, "torch") is None
     install(tmp_path, "torch", have)
     installer = use(monkeypatch, boot, Installer(tmp_path))
     boot.install_torch(tmp_path, "2.13.0", "")
@@ -253,9 +249,7 @@ def test_torch_spec_overrides_the_pin_and_its_result_is_what_the_rest_is_install
     assert installer.said("torch==2.13.0+cu130")
 
 
-def test_pip_installs_the_rest_when_uv_cannot(
-    boot: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pip_installs_the_rest_when_uv_cannot(boot: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_uv(command: str) -> Exception | None:
         return boot.NetworkError("no network") if "-m uv" in command else None
 
@@ -305,9 +299,7 @@ def test_pip_installs_the_rest_when_uv_cannot(
         ("", "SetupError", "said nothing"),
     ],
 )
-def test_an_installers_output_comes_down_to_one_line(
-    boot: ModuleType, output: str, kind: str, expected: str
-) -> None:
+def test_an_installers_output_comes_down_to_one_line(boot: ModuleType, output: str, kind: str, expected: str) -> None:
     error = boot.explain_failure(output, "torch")
     assert type(error).__name__ == kind
     assert expected in str(error)
@@ -319,9 +311,7 @@ def test_run_visibly_shows_the_output_and_explains_a_failure(
     boot: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(boot, "SILENCE_S", 0.2)
-    boot.run_visibly(
-        [sys.executable, "-c", "import time; print('half way', flush=True); time.sleep(1.5)"], "torch"
-    )
+    boot.run_visibly([sys.executable, "-c", "import time; print('half way', flush=True); time.sleep(1.5)"], "torch")
     shown = capfd.readouterr().out
     assert "half way" in shown
     assert "still installing torch" in shown

@@ -108,9 +108,7 @@ def test_a_full_disk_is_reported_with_the_path_and_what_to_do(
 
     monkeypatch.setattr(os, "fsync", full)
     path = f"{tmp_path}/a.txt"
-    with pytest.raises(
-        OSError, match=r"no space left to write .*/a\.txt \(3 bytes\): free some space"
-    ) as caught:
+    with pytest.raises(OSError, match=r"no space left to write .*/a\.txt \(3 bytes\): free some space") as caught:
         storage.write_atomically(path, b"new")
     assert caught.value.errno == code
     assert os.listdir(tmp_path) == []

@@ -80,9 +80,7 @@ def load_yaml(text_or_path: str | Path, file: str | None = None) -> tuple[Any, L
         raise BatchError(f"{file}:1: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise BatchError(
-            f"{file}:{line}: not YAML: {error.reason} (character #x{error.character:04x})"
-        ) from error
+        raise BatchError(f"{file}:{line}: not YAML: {error.reason} (character #x{error.character:04x})") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = " ".join(part for part in (error.context, error.problem) if part)
@@ -182,10 +180,8 @@ def _explain_one(
         got, expected = "an unknown field", f"one of {', '.join(fields)}" if fields else "no such field"
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
         union = _resolve(root, place.schema)
-        discriminator, options = (
-            union["discriminator"]["propertyName"],
-            list(union["discriminator"]["mapping"]),
-        )
+        discriminator = union["discriminator"]["propertyName"]
+        options = list(union["discriminator"]["mapping"])
         path = (*path, discriminator)
         value = value.get(discriminator) if isinstance(value, Mapping) else None
         got = "nothing" if kind == "union_tag_not_found" else _shown(value)
@@ -266,9 +262,7 @@ def _child(schema: Schema, part: str | int) -> Schema | None:
 
 def _labelled(root: Schema, members: Iterable[Schema], label: str) -> Schema:
     """The member of a union that pydantic calls by a label such as "Adam" or "list[int]"."""
-    wanted = {"list": "array", "tuple": "array", "set": "array", "dict": "object"}.get(
-        label.partition("[")[0]
-    )
+    wanted = {"list": "array", "tuple": "array", "set": "array", "dict": "object"}.get(label.partition("[")[0])
     for member in (_resolve(root, member) for member in members):
         if member.get("title") == label or (wanted and member.get("type") == wanted):
             return member
@@ -316,9 +310,7 @@ def _either(parts: Iterable[str]) -> str:
 # --- YAML nodes ---
 
 
-def _repeated_keys(
-    loader: yaml.SafeLoader, node: yaml.Node, path: Loc, seen: set[int]
-) -> Iterator[tuple[int, str]]:
+def _repeated_keys(loader: yaml.SafeLoader, node: yaml.Node, path: Loc, seen: set[int]) -> Iterator[tuple[int, str]]:
     """Line and description of each key that its mapping has already; PyYAML would keep the last one."""
     if id(node) in seen:  # an alias of a node met before
         return

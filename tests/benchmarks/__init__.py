@@ -1,0 +1,6 @@
+"""Speed claims, each a ratio of things measured side by side in one run: ``make bench``.
+
+``timing``    several contenders timed in turn
+``training``  one training step against other ways to take it; an ensemble against its members one by one
+``start``     imports and the command
+"""

@@ -1,0 +1,22 @@
+"""Run all benchmarks and print one table. One torch thread, and a GPU as well where there is one."""
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks import start, training
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    table = Table("compared", "measured", "wanted", "device")
+    for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+        for row in training.rows(device):
+            table.add_row(*row, device)
+    for row in start.rows():
+        table.add_row(*row, "cpu")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
