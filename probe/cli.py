@@ -6,9 +6,12 @@ import os
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = typer.Typer(
     help="What does a model know, and when did it come to know it? Train suites, measure every checkpoint, look.",
@@ -102,32 +105,55 @@ def list_() -> None:
 
 
 def _print_summary(folder: str) -> None:
-    """Per model: when it memorized, when it generalized, the plateau between, and its key frequencies."""
-    from rich import box
+    """Per model: when it memorized and generalized, the plateau between, its key frequencies; then per size."""
     from rich.console import Console
-    from rich.table import Table
 
     from probe.batch.results import results as results_of
-    from probe.scaling.transitions import transitions
+    from probe.batch.results import status as status_of
+    from probe.scaling.transitions import TRANSITIONS, by_size, transitions
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("model", "parameters", "memorized at", "generalized at", "plateau", "test accuracy"):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    table.add_column("key frequencies")
-    for model in transitions(results_of(folder)).to_dict("records"):
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    found = transitions(results_of(folder))
+    table = _table("model", "parameters", "memorized at", "generalized at", "plateau", "test accuracy", "key frequencies")
+    for model in found.to_dict("records"):
         late = f"not within {model['final_step']:,.0f}"
         table.add_row(
             model["model"],
             f"{model['n_params']:,}",
             *(_whole(model[date], late) for date in ("memorized_step", "generalized_step")),
-            _whole(model["plateau"], ""),
+            _whole(model["plateau"], "–"),
             f"{model['final_test_accuracy']:.3f}",
             ", ".join(map(str, model["key_frequencies"])) or "none",
         )
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    console.print(table)
+
+    sizes = _table("size", "seeds", "memorized", "generalized", "memorized at", "generalized at", "plateau")
+    for size in by_size(found).to_dict("records"):
+        medians = [
+            f"{_whole(size[f'{date}_median'], '–')} [{_whole(size[f'{date}_low'], '–')}, {_whole(size[f'{date}_high'], '–')}]"
+            for date in TRANSITIONS
+        ]
+        sizes.add_row(size["size"], f"{size['n']}", f"{size['n_memorized']}", f"{size['n_generalized']}", *medians)
+    console.print(sizes)
+    typer.echo("Steps; medians over seeds [95 % bootstrap interval]; ∞: beyond the budget.")
+    for model in status_of(folder).to_dict("records"):
+        if model["stopped"]:
+            typer.echo(f"{model['model']} was stopped: {model['stopped']}")
+
+
+def _table(*columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i == 0 or name == "key frequencies" else "right")
+    return table
 
 
 def _whole(number: float, if_nan: str) -> str:
+    if math.isinf(number):
+        return "∞"
     return if_nan if math.isnan(number) else f"{number:,.0f}"
 
 
