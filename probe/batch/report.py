@@ -32,6 +32,7 @@ def report_data(run: Run) -> ReportData:
     return ReportData(
         results=results(run.folder),
         suite=run.batch.name,
+        description=run.batch.description,
         batch_yaml=run.batch.to_yaml(),
         command=f"probe run batch.yaml --out {run.folder}",
         circles=circles,
