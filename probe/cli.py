@@ -110,32 +110,31 @@ def _print_summary(folder: str) -> None:
 
     from probe.batch.results import results as results_of
     from probe.batch.results import status as status_of
+    from probe.report.verdict import median_text, steps_text
     from probe.scaling.transitions import TRANSITIONS, by_size, transitions
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     found = transitions(results_of(folder))
-    table = _table("model", "parameters", "memorized at", "generalized at", "plateau", "test accuracy", "key frequencies")
+    dates = ("memorized at", "generalized at", "plateau")
+    table = _table("model", "parameters", *dates, "test accuracy", "key frequencies")
     for model in found.to_dict("records"):
         late = f"not within {model['final_step']:,.0f}"
         table.add_row(
             model["model"],
             f"{model['n_params']:,}",
-            *(_whole(model[date], late) for date in ("memorized_step", "generalized_step")),
-            _whole(model["plateau"], "–"),
+            *(late if math.isnan(model[date]) else steps_text(model[date]) for date in TRANSITIONS[:2]),
+            steps_text(model["plateau"]),
             f"{model['final_test_accuracy']:.3f}",
             ", ".join(map(str, model["key_frequencies"])) or "none",
         )
     console.print(table)
 
-    sizes = _table("size", "seeds", "memorized", "generalized", "memorized at", "generalized at", "plateau")
-    for size in by_size(found).to_dict("records"):
-        medians = [
-            f"{_whole(size[f'{date}_median'], '–')} [{_whole(size[f'{date}_low'], '–')}, {_whole(size[f'{date}_high'], '–')}]"
-            for date in TRANSITIONS
-        ]
-        sizes.add_row(size["size"], f"{size['n']}", f"{size['n_memorized']}", f"{size['n_generalized']}", *medians)
+    sizes = _table("size", "seeds", "memorized", "generalized", *dates)
+    for _, size in by_size(found).iterrows():
+        counts = [f"{size[count]}" for count in ("size", "n", "n_memorized", "n_generalized")]
+        sizes.add_row(*counts, *(median_text(size, date) for date in TRANSITIONS))
     console.print(sizes)
-    typer.echo("Steps; medians over seeds [95 % bootstrap interval]; ∞: beyond the budget.")
+    typer.echo("Training steps; of a size, the median over seeds [95 % bootstrap interval].")
     for model in status_of(folder).to_dict("records"):
         if model["stopped"]:
             typer.echo(f"{model['model']} was stopped: {model['stopped']}")
@@ -149,12 +148,6 @@ def _table(*columns: str) -> "Table":
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i == 0 or name == "key frequencies" else "right")
     return table
-
-
-def _whole(number: float, if_nan: str) -> str:
-    if math.isinf(number):
-        return "∞"
-    return if_nan if math.isnan(number) else f"{number:,.0f}"
 
 
 @contextlib.contextmanager

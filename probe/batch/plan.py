@@ -81,6 +81,11 @@ class Run:
                 found[member.name] = n_present, n_present + len(missing_steps(self.suite_folder, member.name, wanted))
         return found
 
+    def stopped(self) -> dict[str, str]:
+        """Models whose training ended early, and why."""
+        paths = {model: suite_format.stopped_path(self.suite_folder, model) for model in self.models()}
+        return {model: suite_format.read_json(path)["reason"] for model, path in paths.items() if storage.exists(path)}
+
     def trained_models(self) -> list[str]:
         """Models all of whose checkpoints are there, so that they can be measured."""
         return [model for model, (n_present, n_expected) in self.models().items() if n_present == n_expected]

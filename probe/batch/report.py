@@ -33,6 +33,7 @@ def report_data(run: Run) -> ReportData:
         results=results(run.folder),
         suite=run.batch.name,
         description=run.batch.description,
+        stopped=run.stopped(),
         batch_yaml=run.batch.to_yaml(),
         command=f"probe run batch.yaml --out {run.folder}",
         circles=circles,

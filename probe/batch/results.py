@@ -7,11 +7,9 @@ import fsspec
 import pandas as pd
 import xarray as xr
 
-from probe import storage
 from probe.activations.store import read_array
 from probe.batch.measure import COLUMNS
 from probe.batch.plan import Run
-from probe.suites import format as suite_format
 
 
 def results(folder: str | Path) -> pd.DataFrame:
@@ -53,10 +51,10 @@ def status(folder: str | Path) -> pd.DataFrame:
         ValueError: the folder holds no run.
     """
     run = Run.open(str(folder))
+    stopped = run.stopped()
     rows = []
     for model, (n_present, n_expected) in run.models().items():
         units = [unit for kind in run.units(model) for unit in kind] if n_present == n_expected else []
-        stopped = suite_format.stopped_path(run.suite_folder, model)
         rows.append(
             {
                 "model": model,
@@ -64,7 +62,7 @@ def status(folder: str | Path) -> pd.DataFrame:
                 "checkpoints_expected": n_expected,
                 "measured": sum(map(run.is_done, units)),
                 "to_measure": len(units) or None,
-                "stopped": suite_format.read_json(stopped)["reason"] if storage.exists(stopped) else "",
+                "stopped": stopped.get(model, ""),
             }
         )
     return pd.DataFrame(rows)

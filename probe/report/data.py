@@ -21,6 +21,7 @@ class ReportData:
         versions: package or commit -> version.
         device: what the run was computed on, in words.
         description: what was asked of whom, in a sentence, shown under the title.
+        stopped: models whose training ended early -> why.
     """
 
     results: pd.DataFrame
@@ -31,3 +32,4 @@ class ReportData:
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
     description: str = ""
+    stopped: Mapping[str, str] = field(default_factory=dict)

@@ -106,7 +106,8 @@ def _sizes_table(sizes: pd.DataFrame) -> str:
 def _verdict(data: ReportData, table: pd.DataFrame) -> str:
     sizes = by_size(table)
     said = verdict(table, sizes)
-    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in said.sentences)
+    stopped = [f"{model} was stopped: {reason}." for model, reason in data.stopped.items()]
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in [*said.sentences, *stopped])
     body = f'<p class="headline">{escape(said.headline)}</p><ul>{sentences}</ul>'
     if len(sizes):
         body += _sizes_table(sizes)

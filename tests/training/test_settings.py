@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ def test_a_schedule_ascends_from_the_first_step_to_the_last(per_decade, log_unti
     found = Schedule(per_decade, log_until, every, tuple(steps)).up_to(last)
     assert found[0] == 0
     assert found[-1] == last
-    assert all(a < b for a, b in zip(found, found[1:], strict=False))
+    assert all(a < b for a, b in pairwise(found))
     assert {step for step in steps if step <= last} <= set(found)
     if every:
         assert set(range(0, last, every)) <= set(found)
