@@ -32,10 +32,10 @@ def train(
     """Train an ensemble and write every member's checkpoints to ``folder`` as a suite.
 
     Interrupted at any moment, the same call goes on from the last saved state, and on a CPU every checkpoint is the
-    same bit for bit as without the interruption (on a GPU sums are not taken in a fixed order). Checkpoints that are there and whole are kept, so a call on a finished folder does
-    nothing; damaged ones are trained again. A member whose loss is not finite is stopped and marked in its
-    ``stopped.json``; the others go on. Use one torch thread per process and processes side by side: on small
-    models more threads were slower.
+    same bit for bit as without the interruption (on a GPU sums are not taken in a fixed order). Checkpoints that are
+    there and whole are kept, so a call on a finished folder does nothing; damaged ones are trained again. A member
+    whose loss is not finite is stopped and marked in its ``stopped.json``; the others go on. Use one torch thread per
+    process and processes side by side: on small models more threads were slower.
 
     Args:
         arch: shape of every member.
