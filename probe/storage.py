@@ -75,25 +75,12 @@ def list_files(path: str, suffix: str) -> list[str]:
 
     A folder that does not exist has no files.
     """
-    fs, target = fsspec.core.url_to_fs(path)
-    fs.invalidate_cache(target)
-    try:
-        entries = fs.ls(target, detail=True)
-    except FileNotFoundError:
-        return []
-    names = [entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file"]
-    return sorted(name for name in names if name.endswith(suffix) and not _is_temporary(name))
+    return [name for name in _names(path, "file") if name.endswith(suffix) and not _is_temporary(name)]
 
 
 def list_folders(path: str) -> list[str]:
     """Names, in ascending order, of the folders directly in folder ``path``; none if it does not exist."""
-    fs, target = fsspec.core.url_to_fs(path)
-    fs.invalidate_cache(target)
-    try:
-        entries = fs.ls(target, detail=True)
-    except FileNotFoundError:
-        return []
-    return sorted(entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
+    return _names(path, "directory")
 
 
 def remove(path: str) -> None:
@@ -132,6 +119,16 @@ def append_line(path: str, text: str) -> None:
             raise OSError(errno.ENOSPC, f"no space left to add a line to {path}: free some space")
     finally:
         os.close(descriptor)
+
+
+def _names(path: str, kind: str) -> list[str]:
+    fs, target = fsspec.core.url_to_fs(path)
+    fs.invalidate_cache(target)
+    try:
+        entries = fs.ls(target, detail=True)
+    except FileNotFoundError:
+        return []
+    return sorted(entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == kind)
 
 
 def _is_temporary(name: str) -> bool:

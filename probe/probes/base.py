@@ -102,15 +102,16 @@ class Probe(Protocol):
     """
 
     name: ClassVar[str]
-    version: ClassVar[int]
-    sites: ClassVar[tuple[str, ...]]
-    per: ClassVar[Literal["checkpoint", "model"]]
-    needs: ClassVar[tuple[str, ...]]
+    version: ClassVar[int] = 1
+    sites: ClassVar[tuple[str, ...]] = ()
+    per: ClassVar[Literal["checkpoint", "model"]] = "checkpoint"
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def check(self, task: Task) -> None:
-        """
+        """Whether the probe has a meaning for this task: any task will do, unless a probe says otherwise.
+
         Raises:
-            ValueError: the probe has no meaning for this task; the message says why.
+            ValueError: it has none; the message says why.
         """
 
     def measure(self, observation: Observation) -> Iterator[Row | Array]:

@@ -2,28 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 
 from probe.activations.sites import LOGITS
 from probe.measures.performance import accuracy, cross_entropy, subset_mean
-from probe.probes.base import Observation, Row
-from probe.tasks import Task
+from probe.probes.base import Observation, Probe, Row
 
 
 @dataclass(frozen=True)
-class Performance:
+class Performance(Probe):
     """Mean loss (nats) and accuracy on every subset of the task; the loss is over the tokens that can be an answer."""
 
     name: ClassVar[str] = "performance"
-    version: ClassVar[int] = 1
     sites: ClassVar[tuple[str, ...]] = (LOGITS,)
-    per: ClassVar[Literal["checkpoint", "model"]] = "checkpoint"
-    needs: ClassVar[tuple[str, ...]] = ()
-
-    def check(self, task: Task) -> None:
-        """Any task will do."""
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         by_metric = {

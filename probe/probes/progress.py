@@ -13,7 +13,7 @@ from probe.activations.sites import LOGITS
 from probe.measures import progress
 from probe.measures.key_frequencies import key_frequencies_by_logits
 from probe.measures.performance import subset_mean
-from probe.probes.base import Observation, Row
+from probe.probes.base import Observation, Probe, Row
 from probe.tasks import Task
 
 
@@ -23,16 +23,14 @@ def keys_of(observation: Observation) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class KeyFrequencies:
+class KeyFrequencies(Probe):
     """Frequencies whose logit cosine is above ``threshold`` and above that of noise, on the last checkpoint."""
 
     threshold: float = 0.005
 
     name: ClassVar[str] = "key_frequencies"
-    version: ClassVar[int] = 1
     sites: ClassVar[tuple[str, ...]] = (LOGITS,)
     per: ClassVar[Literal["checkpoint", "model"]] = "model"
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def check(self, task: Task) -> None:
         _check_cyclic(task)
@@ -47,16 +45,14 @@ class KeyFrequencies:
 
 
 @dataclass(frozen=True)
-class FourierProgress:
+class FourierProgress(Probe):
     """Explained variance of the logits by the key frequencies, and the loss with only them and without them.
 
     A model without key frequencies has only the frequency-free ``sum_fve``.
     """
 
     name: ClassVar[str] = "fourier_progress"
-    version: ClassVar[int] = 1
     sites: ClassVar[tuple[str, ...]] = (LOGITS,)
-    per: ClassVar[Literal["checkpoint", "model"]] = "checkpoint"
     needs: ClassVar[tuple[str, ...]] = ("key_frequencies",)
 
     def check(self, task: Task) -> None:

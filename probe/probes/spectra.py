@@ -6,7 +6,7 @@ that order; else in their own, which is the additive spectrum.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,40 +15,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probe.measures.fourier import circle, fourier_norms, frequency_power, gini
-from probe.probes.base import Array, Observation, Row
+from probe.probes.base import Array, Observation, Probe, Row
 from probe.probes.progress import keys_of
-from probe.tasks import Task
 
 
 @dataclass(frozen=True)
-class EmbeddingSpectrum:
+class EmbeddingSpectrum(Probe):
     """Share of the embedding's power at each frequency, and the Gini coefficient of its Fourier norms."""
 
     name: ClassVar[str] = "embedding_spectrum"
-    version: ClassVar[int] = 1
-    sites: ClassVar[tuple[str, ...]] = ()
-    per: ClassVar[Literal["checkpoint", "model"]] = "checkpoint"
-    needs: ClassVar[tuple[str, ...]] = ()
-
-    def check(self, task: Task) -> None:
-        """Any task will do."""
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         yield from _spectrum(_embedding(observation), "embed.W_E")
 
 
 @dataclass(frozen=True)
-class NeuronLogitSpectrum:
-    """The same of the last block's neuron-logit map W_out W_U, over the answers."""
+class NeuronLogitSpectrum(Probe):
+    """Share of power at each frequency of the last block's neuron-logit map W_out W_U over the answers, and its Gini."""
 
     name: ClassVar[str] = "neuron_logit_spectrum"
-    version: ClassVar[int] = 1
-    sites: ClassVar[tuple[str, ...]] = ()
-    per: ClassVar[Literal["checkpoint", "model"]] = "checkpoint"
-    needs: ClassVar[tuple[str, ...]] = ()
-
-    def check(self, task: Task) -> None:
-        """Any task will do."""
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         last = observation.checkpoint.model.architecture.n_layers - 1
@@ -60,17 +45,11 @@ class NeuronLogitSpectrum:
 
 
 @dataclass(frozen=True)
-class EmbeddingCircle:
+class EmbeddingCircle(Probe):
     """Where the tokens lie in the plane of each key frequency of the embedding."""
 
     name: ClassVar[str] = "embedding_circle"
-    version: ClassVar[int] = 1
-    sites: ClassVar[tuple[str, ...]] = ()
-    per: ClassVar[Literal["checkpoint", "model"]] = "checkpoint"
     needs: ClassVar[tuple[str, ...]] = ("key_frequencies",)
-
-    def check(self, task: Task) -> None:
-        """Any task will do that has key frequencies."""
 
     def measure(self, observation: Observation) -> Iterator[Array]:
         keys = keys_of(observation)
