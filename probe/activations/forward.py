@@ -40,9 +40,11 @@ def activations_at(
     sites = match_sites(patterns, model.hook_dict)
     parts: dict[str, list[Tensor]] = {site: [] for site in sites}
 
+    last: dict[str, Tensor] = {}  # of a hook that fires more than once in a pass, as a cache keeps it
+
     def keep(site: str) -> Callable[..., None]:
         axis = 2 if site.endswith(("hook_pattern", "hook_attn_scores")) else 1
-        return lambda tensor, hook: parts[site].append(tensor.select(axis, position).clone())
+        return lambda tensor, hook: last.update({site: tensor.select(axis, position).clone()})
 
     for batch in tokens.split(max(1, BATCH_TOKENS // tokens.shape[1])):
         model.run_with_hooks(
@@ -50,4 +52,6 @@ def activations_at(
             fwd_hooks=[(site, keep(site)) for site in sites],
             stop_at_layer=stop_layer(sites, model.cfg.n_layers),
         )
+        for site in sites:
+            parts[site].append(last[site])
     return {site: torch.cat(batches) for site, batches in parts.items()}

@@ -31,7 +31,7 @@ class EmbeddingSpectrum(Probe):
 
 @dataclass(frozen=True)
 class NeuronLogitSpectrum(Probe):
-    """Share of power at each frequency of the last block's neuron-logit map W_out W_U over the answers, and its Gini."""
+    """Share of power at each frequency of the neuron-logit map W_out W_U over the answers, and its Gini."""
 
     name: ClassVar[str] = "neuron_logit_spectrum"
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from probe import storage
 
 _STEP_FILE = re.compile(r"step_(\d{8})\.safetensors")
-_HEADER_BYTES = 1 << 16
-"""More than the header of a file of ours: some 100 bytes a tensor."""
 _ENTRY = "grokscope"
+_LONGEST_HEADER = 100_000_000
+"""Bytes: the format's own limit. What says that it is longer is damaged."""
 _REMEDY = "Delete the file, and the command that wrote the suite writes it again."
 
 
@@ -57,7 +57,7 @@ def read_json(path: str) -> dict[str, Any]:
     """
     try:
         return json.loads(storage.read_bytes(path))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON ({error}); delete it, and the same command writes it again") from error
 
 
@@ -85,7 +85,8 @@ def read_header(path: str) -> tuple[dict[str, Any], str]:
     Raises:
         DamagedCheckpointError: the header cannot be read; the message names the file.
     """
-    return _parse_header(path, storage.read_bytes(path, end=_HEADER_BYTES))
+    length = int.from_bytes(storage.read_bytes(path, end=8), "little")
+    return _parse_header(path, storage.read_bytes(path, end=8 + min(length, _LONGEST_HEADER)))
 
 
 def read_tensors(path: str) -> dict[str, Tensor]:

@@ -135,7 +135,7 @@ class _LayerNorm(_Parameters):
     def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
         x = x - x.mean(-1, keepdim=True)
         scale = self.hook_scale((x.pow(2).mean(-1, keepdim=True) + LN_EPS).sqrt())
-        return self.hook_normalized(x / scale * self.w + self.b)
+        return self.hook_normalized(x / scale) * self.w + self.b
 
 
 class _Block(nn.Module):
@@ -160,11 +160,14 @@ class _Block(nn.Module):
     def forward(self, resid: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
         resid_pre = self.hook_resid_pre(resid)
         forks = [self.hook_q_input, self.hook_k_input, self.hook_v_input]
-        shared = None if all(fork.has_hooks() for fork in forks) else self.ln1(resid_pre)
-        inputs = [
-            self.ln1(fork(repeat(resid_pre, "b p d -> b p h d", h=self.n_heads))) if fork.has_hooks() else shared
+        own = [
+            self.ln1(fork(repeat(resid_pre, "b p d -> b p h d", h=self.n_heads))) if fork.has_hooks() else None
             for fork in forks
         ]
+        # The input that is not forked comes last, so that of LayerNorm's hooks, which see every call, it is what a
+        # cache keeps: [batch, position, d_model], whichever other hooks are attached.
+        shared = self.ln1(resid_pre)
+        inputs = [shared if x is None else x for x in own]
         resid_mid = self.hook_resid_mid(resid_pre + self.hook_attn_out(self.attn(*inputs)))
         mlp_out = self.hook_mlp_out(self.mlp(self.ln2(self.hook_mlp_in(resid_mid))))
         return self.hook_resid_post(resid_mid + mlp_out)

@@ -1,5 +1,6 @@
 """A suite of models and its checkpoints: what there is, without loading it."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ class Model:
     architecture: Architecture
     task: Task
     seed: int
+    examples_per_step: int
     config: Mapping[str, Any]
 
     @classmethod
@@ -31,7 +33,7 @@ class Model:
         config = suite_format.read_json(suite_format.config_path(folder, name))
         try:
             architecture, task = Architecture(**config["architecture"]), task_from_dict(config["task"])
-            return cls(name, architecture, task, config["seed"], config)
+            return cls(name, architecture, task, int(config["seed"]), int(config["examples_per_step"]), config)
         except (KeyError, TypeError, ValueError) as error:
             path = suite_format.config_path(folder, name)
             raise ValueError(f"{path} does not describe a model of ours: {error}") from error
@@ -68,7 +70,7 @@ class Checkpoint:
     @property
     def examples_seen(self) -> int:
         """Training examples shown so far, repeats counted."""
-        return self.step * int(self.model.config["examples_per_step"])
+        return self.step * self.model.examples_per_step
 
     @property
     def flops(self) -> float:
@@ -135,13 +137,15 @@ class Suite:
         model = self._model(name)
         steps = self.steps(name)
         if step not in steps:
-            nearest = min(steps, key=lambda s: abs(s - step), default=None)
-            raise ValueError(f"step: {name} has no checkpoint at {step}; the nearest is at {nearest}")
+            nearest = f"the nearest is at {min(steps, key=lambda s: abs(s - step))}" if steps else "it has none at all"
+            raise ValueError(f"step: {name} has no checkpoint at {step}; {nearest}")
         return Checkpoint(self.folder, model, step)
 
     def _model(self, name: str) -> Model:
         if name not in self.by_name:
-            raise ValueError(f"model: got {name!r}; expected one of {', '.join(self.models)}")
+            near = difflib.get_close_matches(name, self.models, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ValueError(f"model: got {name!r}; expected one of {', '.join(self.models)}{hint}")
         return self.by_name[name]
 
 
