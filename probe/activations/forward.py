@@ -12,7 +12,8 @@ from probe.activations.sites import match_sites, stop_layer
 if TYPE_CHECKING:
     from probe.suites.hooked import HookedModel
 
-BATCH_TOKENS = 1 << 15
+BATCH_TOKENS = 1 << 13
+"""Tokens in a forward pass: few enough that the activations of one stay in the cache."""
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 import torch
+import xarray as xr
 
 from probe import storage
 from probe.activations.forward import activations_at
@@ -12,6 +13,7 @@ from probe.activations.store import write_arrays
 from probe.batch.plan import Run, Unit
 from probe.probes.base import Observation, Row
 from probe.suites import Checkpoint
+from probe.suites.format import DamagedCheckpointError
 from probe.suites.hooked import HookedTransformer
 
 COLUMNS = {
@@ -31,16 +33,26 @@ COLUMNS = {
 """Columns of the results table and their types; a row per number."""
 
 
+class MeasuringError(RuntimeError):
+    """Checkpoints could not be measured; the message says which step, which probe and why."""
+
+
 def measure_units(run: Run, units: Sequence[Unit]) -> None:
-    """Measure those of the units that are not done.
+    """Measure those of the units that are not done. One that fails does not keep the others from being measured.
 
     Raises:
-        DamagedCheckpointError: a weights file is not what was written.
+        MeasuringError: a weights file is not what was written, or a probe failed; what else there was to do is done.
+        OSError: a file could not be written, so what follows was not tried.
     """
-    suite = run.suite
+    suite, failures = run.suite, []
     for unit in units:
-        if not run.is_done(unit):
-            _measure_unit(run, suite[unit.model, unit.step], unit)
+        try:
+            if not run.is_done(unit):
+                _measure_unit(run, suite[unit.model, unit.step], unit)
+        except (MeasuringError, DamagedCheckpointError) as error:
+            failures.append(f"step {unit.step}: {error}")
+    if failures:
+        raise MeasuringError("; ".join(failures))
 
 
 def _measure_unit(run: Run, checkpoint: Checkpoint, unit: Unit) -> None:
@@ -60,13 +72,14 @@ def _measure_unit(run: Run, checkpoint: Checkpoint, unit: Unit) -> None:
         of_model=_rows_by_probe(run, unit.reads) if unit.reads else {},
     )
     rows: list[tuple[str, Row]] = []
-    arrays = {}
+    arrays: dict[str, xr.DataArray] = {}
     for probe in probes:
-        for found in probe.measure(observation):
-            if isinstance(found, Row):
-                rows.append((probe.name, found))
-            else:
-                arrays[found.name] = found.array
+        try:
+            measured = list(probe.measure(observation))
+        except Exception as error:  # whatever a probe of someone else's raises
+            raise MeasuringError(f"the probe {probe.name} failed: {type(error).__name__}: {error}") from error
+        rows += [(probe.name, found) for found in measured if isinstance(found, Row)]
+        arrays |= {found.name: found.array for found in measured if not isinstance(found, Row)}
     if arrays:
         write_arrays(run.folder, unit.model, unit.step, arrays)
     storage.write_atomically(run.results_path(unit.fingerprint), _parquet(run.batch.name, checkpoint, rows))

@@ -12,6 +12,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from probe import storage
 from probe.batch.plan import Run
 from probe.batch.schema import TrainedSuite
 from probe.suites import format as suite_format
@@ -40,24 +41,25 @@ class Work:
                     self.training[member.name] = per_step * self.steps
         tasks = run.batch.tasks()
         self.per_unit = sum(CUBE_FLOPS * len(task.answers) * task.n_answers for task in tasks) / len(tasks)
-        self.n_units = run.n_to_measure()
-        self.in_all = sum(self.training.values()) + self.n_units * self.per_unit
 
     def look(self) -> tuple[float, str]:
         """Share of the work that is done, and in words."""
         done, n_trained, furthest = 0.0, 0, 0
         for model, work in self.training.items():
             last = max(suite_format.steps_present(self.run.suite_folder, model), default=0)
+            if storage.exists(suite_format.stopped_path(self.run.suite_folder, model)):
+                last = self.steps  # it diverged: there is no more to come
             done += work * last / max(self.steps, 1)
             n_trained += last == self.steps
             furthest = max(furthest, last if last < self.steps else 0)
-        n_measured = self.run.n_measured()
+        n_measured, n_units = self.run.n_measured(), self.run.n_to_measure()
         done += n_measured * self.per_unit
-        words = [f"{n_measured:,} of {self.n_units:,} measured"]
+        words = [f"{n_measured:,} of {n_units:,} measured"]
         if self.training:
             training = f" (step {furthest:,} of {self.steps:,})" if furthest else ""
             words.insert(0, f"{n_trained} of {len(self.training)} models trained{training}")
-        return min(done / self.in_all, 1.0) if self.in_all else 1.0, ", ".join(words)
+        in_all = sum(self.training.values()) + n_units * self.per_unit
+        return min(done / in_all, 1.0) if in_all else 1.0, ", ".join(words)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The report of a run folder."""
 
 import json
+from contextlib import suppress
 
 from probe import storage
 from probe.batch.plan import Run
@@ -27,7 +28,7 @@ def report_data(run: Run) -> ReportData:
     circles = {model: found for model in models if (found := arrays(run.folder, model, CIRCLES)) is not None}
     started = [event for event in _events(run) if event["event"] == "started"]
     configs = [suite_format.read_json(suite_format.config_path(run.suite_folder, model)) for model in models]
-    trained_with = [config["trained_with"] for config in configs]
+    trained_with = [config["trained_with"] for config in configs if "trained_with" in config]
     devices = sorted({f"{found['device']}, {found['threads']} thread(s) per process" for found in trained_with})
     return ReportData(
         results=results(run.folder),
@@ -43,5 +44,9 @@ def report_data(run: Run) -> ReportData:
 
 
 def _events(run: Run) -> list[dict]:
-    lines = storage.read_bytes(f"{run.folder}/events.jsonl").decode().splitlines()
-    return [json.loads(line) for line in lines]
+    """What the log says; a line that was cut short by a full disk is passed over."""
+    path, events = f"{run.folder}/events.jsonl", []
+    for line in storage.read_bytes(path).decode().splitlines() if storage.exists(path) else ():
+        with suppress(ValueError):
+            events.append(json.loads(line))
+    return events

@@ -19,7 +19,7 @@ def results(folder: str | Path) -> pd.DataFrame:
     seed, model, step and probe.
 
     Raises:
-        ValueError: the folder holds no run.
+        ValueError: the folder holds no run, or a results file is damaged.
     """
     run = Run.open(str(folder))
     units = [unit for model in run.trained_models() for kind in run.units(model) for unit in kind]
@@ -31,7 +31,10 @@ def results(folder: str | Path) -> pd.DataFrame:
     with duckdb.connect() as connection:
         if "://" in run.folder:
             connection.register_filesystem(fsspec.core.url_to_fs(run.folder)[0])
-        return connection.execute(query, [paths]).df().astype(COLUMNS)
+        try:
+            return connection.execute(query, [paths]).df().astype(COLUMNS)
+        except duckdb.Error as error:
+            raise ValueError(f"{error}. Delete the damaged results file, and `probe run` measures again") from error
 
 
 def arrays(folder: str | Path, model: str, name: str) -> xr.DataArray | None:

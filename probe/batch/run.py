@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -37,7 +37,7 @@ class RunError(RuntimeError):
 
 def run(
     batch: Batch | str | Path, out: str | Path | None = None, *, workers: int | None = None, progress: bool = True
-) -> Path:
+) -> Path | str:
     """Train what a batch asks for, measure every checkpoint, and write the report. Resumes what is there.
 
     Args:
@@ -47,7 +47,7 @@ def run(
         progress: whether progress and time left are shown on the error stream.
 
     Returns:
-        The run's folder, for ``probe.results``.
+        The run's folder, for ``probe.results``; a string where it is a URL.
 
     Raises:
         BatchError: the batch is wrong; nothing was done.
@@ -63,18 +63,16 @@ def run(
     versions = {name: version(name) for name in RECORDED} | {"python": platform.python_version()}
     this.record("started", versions=versions, machine=platform.platform(), workers=n_workers)
     try:
-        with (
-            _terminated_like_interrupted(),
-            local_executor(n_workers) as executor,
-            progress_shown(this, sys.stderr if progress else None),
-        ):
-            _run_jobs(this, executor)
+        with _terminated_like_interrupted():
+            with local_executor(n_workers) as executor, progress_shown(this, sys.stderr if progress else None):
+                _run_jobs(this, executor)
+            write_report_of(this)
     except BaseException as error:
-        this.record("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
+        with suppress(OSError):  # where the disk is full, the log cannot say so
+            this.record("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
         raise
-    write_report_of(this)
     this.record("finished")
-    return Path(this.folder)
+    return this.folder if "://" in this.folder else Path(this.folder)
 
 
 def _claim(batch: Batch, folder: str) -> Run:

@@ -1,13 +1,23 @@
 """What a batch file may say, and how one is read."""
 
+import os
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from probe.batch.source import BatchError, explain, load_yaml
 from probe.probes.base import Probe
@@ -49,7 +59,7 @@ class ProbeSpec(_Strict):
             if argument not in allowed:
                 takes = ", ".join(sorted(allowed)) or "no arguments"
                 raise ValueError(f"args: {self.name} has no argument {argument!r}; it takes {takes}")
-        self.build()
+        self.args.update(asdict(self.build()))  # type: ignore[call-overload]  # with the defaults of those not given
         return self
 
     def build(self) -> Probe:
@@ -60,10 +70,10 @@ class ProbeSpec(_Strict):
 class Vary(_Strict):
     """What the models of one shape differ in: every combination is trained, together, as one ensemble."""
 
-    seed: Annotated[list[int], Field(min_length=1)] = [0]
-    train_fraction: Annotated[list[float], Field(min_length=1)] | None = None
-    learning_rate: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [1e-3]
-    weight_decay: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = [1.0]
+    seed: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    train_fraction: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] | None = None
+    learning_rate: Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=1)] = [1e-3]
+    weight_decay: Annotated[list[Annotated[FiniteFloat, Field(ge=0)]], Field(min_length=1)] = [1.0]
 
     @field_validator("seed", "train_fraction", "learning_rate", "weight_decay")
     @classmethod
@@ -97,7 +107,10 @@ class TrainedSuite(_Strict):
                 raise ValueError(f"shapes: two models would be called {name}; expected each shape once")
         for architecture, members in self.ensembles():
             for member in members:
-                check_fit(architecture, member, self.training)
+                try:
+                    check_fit(architecture, member, self.training)
+                except ValueError as error:
+                    raise ValueError(f"training.{error}") from error
         return self
 
     def ensembles(self) -> Iterator[tuple[Architecture, list[Member]]]:
@@ -149,7 +162,8 @@ class FolderSuite(_Strict):
     @classmethod
     def _opens(cls, path: str) -> str:
         open_suite(path)
-        return path
+        # The run's own batch.yaml has to mean the same folder wherever it is read.
+        return path if "://" in path else os.path.abspath(path)
 
 
 class Batch(_Strict):
@@ -162,19 +176,19 @@ class Batch(_Strict):
 
     @model_validator(mode="after")
     def _probes_fit(self) -> "Batch":
-        names = [spec.name for spec in self.probes]
-        for spec in self.probes:
-            probe = spec.build()
-            if names.count(spec.name) > 1:
-                raise ValueError(f"probes: {spec.name} is listed twice; expected each probe once")
+        probes = [spec.build() for spec in self.probes]
+        names = [probe.name for probe in probes]
+        for probe in probes:
+            if names.count(probe.name) > 1:
+                raise ValueError(f"probes: {probe.name} is listed twice; expected each probe once")
             for needed in probe.needs:
                 if needed not in names:
-                    raise ValueError(f"probes: {spec.name} needs {needed}, which is not listed; add it")
+                    raise ValueError(f"probes: {probe.name} needs {needed}, which is not listed; add it")
             for task in self.tasks():
                 try:
                     probe.check(task)
                 except ValueError as error:
-                    raise ValueError(f"probes: {spec.name}: {error}") from error
+                    raise ValueError(f"probes: {probe.name}: {error}") from error
         return self
 
     def tasks(self) -> set[Task]:
@@ -203,11 +217,11 @@ def load_batch(file_or_name: str | Path) -> Batch:
                 f"{file_or_name}: no such file, and no bundled batch of this name; there are {', '.join(names)}"
             )
         path = names[str(file_or_name)]
-    return parse_batch(path.read_text(), str(path))
+    return parse_batch(path, str(path))
 
 
-def parse_batch(text: str, file: str) -> Batch:
-    """A batch from the text of a file; ``file`` is what messages call it. Raises as ``load_batch`` does."""
+def parse_batch(text: str | Path, file: str) -> Batch:
+    """A batch from a file or the text of one; ``file`` is what messages call it. Raises as ``load_batch`` does."""
     data, locate = load_yaml(text, file)
     if isinstance(data, dict) and isinstance(data.get("suite"), dict):
         data["suite"].setdefault("source", "train")

@@ -189,10 +189,12 @@ def _explain_one(
     elif kind in ("value_error", "assertion_error"):
         said = " ".join(re.sub(r"^(Value error|Assertion failed), ", "", detail["msg"]).split())
         field, colon, rest = said.partition(": ")
-        if colon and (field in fields or path[-1:] == (field,)):
-            if field in fields:  # raised by the whole, about one field of it
-                path = (*path, field)
-                value = value.get(field) if isinstance(value, Mapping) else value
+        parts = field.split(".")
+        if colon and (parts[0] in fields or path[-1:] == (field,)):
+            if parts[0] in fields:  # raised by the whole, about one field of it
+                path = (*path, *parts)
+                for part in parts:
+                    value = value.get(part) if isinstance(value, Mapping) else value
             said = rest
         if "got " not in said and isinstance(value, str | int | float | bool):
             said = f"got {_shown(value)}; {said}"

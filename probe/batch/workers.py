@@ -6,12 +6,21 @@ Both are ``concurrent.futures.Executor``s, as is the one that a Dask client give
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc gives arrays of some MiB back after each use, and the kernel clears them again for the next: keeping them
+    # made training 1.1 and measuring 1.3 times as fast.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
 
 
 class SerialExecutor(Executor):
@@ -51,13 +60,16 @@ def local_executor(workers: int) -> Iterator[Executor]:
 
     from joblib.externals.loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(max_workers=workers, initializer=_end_with, initargs=(os.getpid(),), env=_ONE_THREAD)
-    try:
-        yield executor
-    except BaseException:
-        executor.shutdown(wait=True, kill_workers=True)
-        raise
-    executor.shutdown(wait=True)
+    executor = ProcessPoolExecutor(max_workers=workers, initializer=_end_with, initargs=(os.getpid(),), env=_ENVIRONMENT)
+    with warnings.catch_warnings():
+        # A worker whose memory has grown is replaced by a fresh one, which is no news to the user.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=True, kill_workers=True)
+            raise
+        executor.shutdown(wait=True)
 
 
 def _end_with(parent: int) -> None:

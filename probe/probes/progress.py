@@ -75,6 +75,8 @@ class FourierProgress(Probe):
                 loss = subset_mean(restricted.flatten(), on_pairs[subset].flatten()).item()
                 yield Row("restricted_loss", loss, LOGITS, subset)
         train = on_pairs["train"]
+        if not train.any():  # of a product, all that is trained on may be products with zero
+            return
         yield Row("excluded_loss", progress.excluded_loss(cube, keys, train).item(), LOGITS, "all keys")
         for k, loss in zip(keys, progress.excluded_loss_each(cube, keys, train).tolist(), strict=True):
             yield Row("excluded_loss", loss, LOGITS, f"k={k}")

@@ -1,10 +1,10 @@
 """Probes by name: those that installed distributions register, and any ``module:Name``."""
 
 import difflib
-import importlib
+from dataclasses import is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, cast
 
 from probe.probes.base import Probe
 
@@ -23,22 +23,19 @@ def probe_class(name: str) -> type[Probe]:
     Raises:
         ValueError: there is none; the message names the nearest.
     """
-    try:
-        if ":" in name:
-            module, _, attribute = name.partition(":")
-            found: Any = getattr(importlib.import_module(module), attribute)
-        else:
-            found = registered()[name].load()
-    except KeyError as error:
+    if ":" not in name and name not in registered():
         near = difflib.get_close_matches(name, registered(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"no probe is called {name!r}{hint} There are {', '.join(registered())}; or give module:Name"
-        ) from error
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"probe {name!r} cannot be imported: {error}") from error
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"no probe is called {name!r}{hint} There are {', '.join(registered())}; or give module:Name")
+    point = EntryPoint(name, name, GROUP) if ":" in name else registered()[name]
+    try:
+        found: Any = point.load()
+    except Exception as error:  # whatever a module of someone else's raises
+        raise ValueError(f"probe {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     needed = ("name", "version", "sites", "per", "needs", "check", "measure")
     missing = [field for field in needed if not hasattr(found, field)]
     if missing:
         raise ValueError(f"{name!r} is not a probe: it lacks {', '.join(missing)} (see probe.probes.Probe)")
-    return found
+    if not (isinstance(found, type) and is_dataclass(found)):
+        raise ValueError(f"{name!r} is not a probe: it is no dataclass, whose fields are its arguments")
+    return cast("type[Probe]", found)

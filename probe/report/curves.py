@@ -187,7 +187,9 @@ def _value_axis(plot: go.Figure, place: int, label: str, scale: str, values: pd.
     if scale == "log":
         decades = _decades(values)
         if decades >= _DECADES_FOR_LOG:
+            low, high = np.log10(_positive(values).min()), np.log10(_positive(values).max())
             layout |= {"type": "log", "exponentformat": "e", "dtick": max(1, math.ceil(decades / 6))}
+            layout["range"] = [low - 0.04 * decades, high + 0.04 * decades]  # one range, so that panels compare
             layout["title"] = {"text": f"{label} (log)"}
         else:
             layout |= {"rangemode": "tozero"}
@@ -198,8 +200,12 @@ def _value_axis(plot: go.Figure, place: int, label: str, scale: str, values: pd.
 
 def _decades(values: pd.Series) -> float:
     """How many powers of ten the positive values span."""
-    positive = values[np.isfinite(values) & (values > 0)]
+    positive = _positive(values)
     return math.log10(positive.max() / positive.min()) if len(positive) else 0.0
+
+
+def _positive(values: pd.Series) -> pd.Series:
+    return values[np.isfinite(values) & (values > 0)]
 
 
 def _finish(

@@ -89,7 +89,7 @@ def _censored(table: pd.DataFrame) -> list[str]:
     if late.empty:
         return []
     best = late["final_test_accuracy"].max()
-    ended = f" (final test accuracy {'at most ' if len(late) > 1 else ''}{best:.2f})" if np.isfinite(best) else ""
+    ended = f" (final test accuracy {'at most ' if len(late) > 1 else ''}{best:.4f})" if np.isfinite(best) else ""
     return [f"{_names(late)} had not generalized by the last step{ended}; whether more steps would do is not known."]
 
 

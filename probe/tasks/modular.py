@@ -68,6 +68,8 @@ class ModularArithmetic:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
         if not 0 < self.train_fraction <= 1:
             raise ValueError(f"train_fraction: got {self.train_fraction}; expected a share above 0 and at most 1")
+        if self.seed < 0:
+            raise ValueError(f"seed: got {self.seed}; expected 0 or more")
         if self.operation == "a/b" and not _is_prime(self.p):
             raise ValueError(
                 f"operation: a/b is not defined modulo p = {self.p}, which is not prime (some b have no inverse);"
@@ -163,14 +165,17 @@ class ModularArithmetic:
 
     @cached_property
     def cyclic_form(self) -> cyclic.CyclicForm | None:
-        """The operation as an addition in Z_n, or None where it is none (polynomials; products modulo a composite)."""
+        """The operation as an addition in Z_n, or None where it is none: polynomials, products modulo a composite.
+
+        Nor is it one where the group is trivial: products modulo 2.
+        """
         if self.operation == "a+b":
             return cyclic.addition(self.p)
         if self.operation == "a-b":
             return cyclic.subtraction(self.p)
-        if self.operation == "a*b" and _is_prime(self.p):
+        if self.operation == "a*b" and self.p > 2 and _is_prime(self.p):
             return cyclic.multiplication(self.p)
-        if self.operation == "a/b":
+        if self.operation == "a/b" and self.p > 2:
             return cyclic.division(self.p)
         return None
 

@@ -66,7 +66,7 @@ def train(
                 return
             _write_checkpoints(ensemble, folder)
             done = ensemble.step == settings.steps
-            if done or (ensemble.step and time.monotonic() - saved_at > STATE_EVERY_S):
+            if ensemble.step and (done or time.monotonic() - saved_at > STATE_EVERY_S):
                 _save_state(ensemble, folder, members)
                 saved_at = time.monotonic()
             if done:

@@ -1,0 +1,101 @@
+"""Labelled arrays on disk: what is written is read, and what is not whole is absent."""
+
+import multiprocessing
+import uuid
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from probe.activations.store import STORE, read_array, write_arrays
+
+
+def circle(scale=1.0):
+    return xr.DataArray(
+        (scale * np.arange(24)).reshape(2, 4, 3).astype(np.float32),
+        dims=("frequency", "token", "axis"),
+        coords={"frequency": [5, 9], "token": np.array([0, 2, 1, 3])},
+    )
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request, tmp_path):
+    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}/run"
+
+
+def test_what_was_written_is_read_with_its_labels(folder):
+    for step in (0, 100):
+        write_arrays(folder, "d8-s0", step, {"circle": circle(step), "other": circle()[0].rename("x")})
+    found = read_array(folder, "d8-s0", (0, 50, 100), "circle")
+    assert found.dims == ("step", "frequency", "token", "axis")
+    assert found["step"].values.tolist() == [0, 100]
+    assert found.dtype == np.float32
+    xr.testing.assert_identical(found.sel(step=100, drop=True).rename(None), circle(100))
+    assert (found.sel(step=0) == 0).all()
+    assert read_array(folder, "d8-s0", (0, 100), "other").shape == (2, 4, 3)
+
+
+def test_what_is_not_there_is_none(folder):
+    assert read_array(folder, "d8-s0", (0,), "circle") is None
+    write_arrays(folder, "d8-s0", 0, {"circle": circle()})
+    assert read_array(folder, "d8-s0", (0,), "square") is None
+    assert read_array(folder, "d8-s1", (0,), "circle") is None
+    assert read_array(folder, "d8-s0", (1,), "circle") is None
+    assert read_array(folder, "d8-s0", (), "circle") is None
+
+
+def test_writing_again_replaces_the_whole_group(folder):
+    write_arrays(folder, "m", 0, {"circle": circle(), "old": circle()})
+    write_arrays(folder, "m", 0, {"circle": circle(7)})
+    xr.testing.assert_identical(read_array(folder, "m", (0,), "circle").isel(step=0, drop=True).rename(None), circle(7))
+    assert read_array(folder, "m", (0,), "old") is None
+
+
+def test_a_group_that_was_not_finished_is_absent(tmp_path, monkeypatch):
+    write_arrays(str(tmp_path), "m", 0, {"circle": circle()})
+    create = zarr.Group.create_array
+
+    def killed_at_the_second(self, name, **kwargs):
+        if name == "second":
+            raise KeyboardInterrupt
+        return create(self, name, **kwargs)
+
+    monkeypatch.setattr(zarr.Group, "create_array", killed_at_the_second)
+    for step in (0, 10):
+        with pytest.raises(KeyboardInterrupt):
+            write_arrays(str(tmp_path), "m", step, {"circle": circle(), "second": circle()})
+    assert (tmp_path / STORE / "m" / "step_00000010" / "circle").exists()
+    assert read_array(str(tmp_path), "m", (0, 10), "circle") is None
+    monkeypatch.undo()
+    write_arrays(str(tmp_path), "m", 10, {"circle": circle(), "second": circle()})
+    assert read_array(str(tmp_path), "m", (0, 10), "circle")["step"].values.tolist() == [10]
+
+
+def test_arrays_that_disagree_about_their_labels_are_not_merged(tmp_path):
+    write_arrays(str(tmp_path), "m", 0, {"circle": circle()})
+    write_arrays(str(tmp_path), "m", 1, {"circle": circle().assign_coords(frequency=[5, 8])})
+    with pytest.raises(ValueError, match="frequency"):
+        read_array(str(tmp_path), "m", (0, 1), "circle")
+
+
+def test_a_name_that_is_also_a_dimension_keeps_its_values(tmp_path):
+    array = xr.DataArray(np.arange(3.0), dims="token", coords={"token": [4, 5, 6]})
+    write_arrays(str(tmp_path), "m", 0, {"a": array, "b": array.assign_coords(token=[4, 5, 6]) * 2})
+    assert read_array(str(tmp_path), "m", (0,), "b").values.tolist() == [[0, 2, 4]]
+    assert read_array(str(tmp_path), "m", (0,), "b")["token"].values.tolist() == [4, 5, 6]
+
+
+def _write(folder, step):
+    write_arrays(folder, "m", step, {"circle": circle(step)})
+
+
+def test_processes_that_write_different_steps_do_not_disturb_each_other(tmp_path):
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_write, args=(str(tmp_path), step)) for step in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    found = read_array(str(tmp_path), "m", tuple(range(4)), "circle")
+    assert [found.sel(step=step)[0, 0, 1].item() for step in range(4)] == [0, 1, 2, 3]

@@ -1,0 +1,56 @@
+"""Importing the package, and asking the command for help, load nothing heavy."""
+
+import subprocess
+import sys
+
+import pytest
+
+import probe
+
+HEAVY = {"torch", "pandas", "transformer_lens", "xarray", "zarr", "duckdb", "plotly", "scipy", "sympy"}
+NOUNS = [
+    *("Batch", "Checkpoint", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite", "results"),
+    *("run", "status"),
+]
+
+
+def loaded_by(code):
+    """Which heavy packages are loaded after running some code in a fresh interpreter."""
+    tell = f"import sys\n{code}\nprint(*sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+    found = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True)
+    return found.stderr.split()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import probe; dir(probe)",
+        "import probe.cli",
+        "from probe.cli import app\ntry: app(['--help'])\nexcept SystemExit as e: assert e.code == 0",
+        "from probe.cli import app\ntry: app(['run', '--help'])\nexcept SystemExit as e: assert e.code == 0",
+        "import probe.measures, probe.algebra",
+    ],
+)
+def test_nothing_heavy_is_loaded(code):
+    assert loaded_by(code) == []
+
+
+def test_a_task_needs_no_torch():
+    code = "import probe; t = probe.ModularArithmetic(7); t.tokens, t.answers, t.train_mask, t.subsets, t.cyclic_form"
+    assert "torch" not in loaded_by(code)
+    assert "transformer_lens" not in loaded_by(code)
+
+
+def test_every_noun_is_there_and_listed():
+    assert sorted(probe.__all__) == sorted(NOUNS)
+    assert set(NOUNS) <= set(dir(probe))
+    for name in NOUNS:
+        assert getattr(probe, name).__name__ == name
+    assert probe.open_suite is probe.suites.open_suite
+    assert probe.ModularArithmetic(5).p == 5
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match=r"module 'probe' has no attribute 'rnu'; it offers .*open_suite.*run"):
+        _ = probe.rnu
+    assert not hasattr(probe, "torch")
