@@ -17,6 +17,7 @@ test: export MKL_NUM_THREADS = 1
 test: export HF_HUB_OFFLINE = 1
 test: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy probe scripts
 	$(BIN)/python -m pytest -n 2
 

@@ -45,8 +45,8 @@ def run(
 
     with _errors_in_words():
         folder = run_batch(batch, out, workers=workers)
-        _print_summary(str(folder))
-        typer.echo(f"\nReport: {report_path(Run.open(str(folder)))}")
+        _print_summary(folder)
+        typer.echo(f"\nReport: {report_path(Run.open(folder))}")
 
 
 @app.command()

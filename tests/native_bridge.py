@@ -8,7 +8,7 @@ from torch import Tensor
 from transformer_lens import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
-from probe.training.architecture import Architecture
+from probe.suites.architecture import Architecture
 
 
 def native_bridge(arch: Architecture, weights: Mapping[str, Tensor]) -> TransformerBridge:

@@ -69,10 +69,7 @@ def forward(tokens: Tensor, w: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     d_head]; W_O [head, d_head, d_model]; W_in [d_model, d_mlp].
     """
     residual = w["W_E"][tokens] + w["W_pos"]
-    q, k, v = (
-        torch.einsum("eti,hid->ehtd", residual, w[f"W_{x}"]) + w[f"b_{x}"][:, None, :]
-        for x in ("Q", "K", "V")
-    )
+    q, k, v = (torch.einsum("eti,hid->ehtd", residual, w[f"W_{x}"]) + w[f"b_{x}"][:, None, :] for x in ("Q", "K", "V"))
     scores = q @ k.transpose(-1, -2) / w["W_O"].shape[1] ** 0.5
     future = torch.ones(tokens.shape[1], tokens.shape[1]).triu(1).bool()
     pattern = scores.masked_fill(future, -torch.inf).softmax(-1)
@@ -82,9 +79,7 @@ def forward(tokens: Tensor, w: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     return neurons, (at_equals + neurons @ w["W_out"] + w["b_out"]) @ w["W_U"] + w["b_U"]
 
 
-def reference_model(
-    weights: dict[str, Tensor], w: Mapping[str, Tensor], train_inputs: Tensor
-) -> ReferenceModel:
+def reference_model(weights: dict[str, Tensor], w: Mapping[str, Tensor], train_inputs: Tensor) -> ReferenceModel:
     """``weights`` as stored, ``w`` as `forward` takes them, ``train_inputs`` as row-major input indices."""
     neurons, logits = forward(all_tokens(P), w)
     train_mask = torch.zeros(P * P, dtype=torch.bool)
@@ -149,7 +144,6 @@ def cyclic113_sister_accuracy_curve() -> Curve:
         rows = list(csv.DictReader(file))
     steps = torch.tensor([int(row["epoch"]) for row in rows])
     train, test = (
-        torch.tensor([float(row[name]) for row in rows], dtype=torch.float64)
-        for name in ("train_acc", "test_acc")
+        torch.tensor([float(row[name]) for row in rows], dtype=torch.float64) for name in ("train_acc", "test_acc")
     )
     return Curve(steps, train, steps, test)

@@ -45,7 +45,11 @@ def read_array(folder: str, model: str, steps: tuple[int, ...], name: str) -> xr
 
 def _create(group: zarr.Group, name: str, values: np.ndarray, dims: tuple) -> None:
     array = group.create_array(
-        name, shape=values.shape, dtype=values.dtype, chunks=values.shape, compressors=None,
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=values.shape,
+        compressors=None,
         dimension_names=[str(dim) for dim in dims],
     )
     array[:] = values

@@ -132,7 +132,7 @@ class Run:
         expected = [n_expected for _, n_expected in self.models().values()]
         return sum(expected) * ("checkpoint" in kinds) + len(expected) * ("model" in kinds)
 
-    def n_measured(self) -> int:
+    def n_results(self) -> int:
         """Results files there are."""
         return len(storage.list_files(f"{self.folder}/results", ".parquet"))
 

@@ -39,6 +39,9 @@ class Work:
                 for member in members:
                     per_step = 6.0 * architecture.n_params * examples_per_step(member.task, suite.training)
                     self.training[member.name] = per_step * self.steps
+        units = [unit for model in run.trained_models() for kind in run.units(model) for unit in kind]
+        # Results of other weights or other probes, which an earlier state of the run has left.
+        self.n_stale = run.n_results() - sum(map(run.is_done, units))
         tasks = run.batch.tasks()
         self.per_unit = sum(CUBE_FLOPS * len(task.answers) * task.n_answers for task in tasks) / len(tasks)
 
@@ -52,7 +55,7 @@ class Work:
             done += work * last / max(self.steps, 1)
             n_trained += last == self.steps
             furthest = max(furthest, last if last < self.steps else 0)
-        n_measured, n_units = self.run.n_measured(), self.run.n_to_measure()
+        n_measured, n_units = self.run.n_results() - self.n_stale, self.run.n_to_measure()
         done += n_measured * self.per_unit
         words = [f"{n_measured:,} of {n_units:,} measured"]
         if self.training:

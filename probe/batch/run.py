@@ -23,7 +23,7 @@ from probe.batch.progress import progress_shown
 from probe.batch.report import write_report_of
 from probe.batch.schema import Batch, TrainedSuite, load_batch
 from probe.batch.workers import default_workers, local_executor
-from probe.training.architecture import Architecture
+from probe.suites.architecture import Architecture
 from probe.training.ensemble import Member
 from probe.training.run import train
 
@@ -37,7 +37,7 @@ class RunError(RuntimeError):
 
 def run(
     batch: Batch | str | Path, out: str | Path | None = None, *, workers: int | None = None, progress: bool = True
-) -> Path | str:
+) -> str:
     """Train what a batch asks for, measure every checkpoint, and write the report. Resumes what is there.
 
     Args:
@@ -47,7 +47,7 @@ def run(
         progress: whether progress and time left are shown on the error stream.
 
     Returns:
-        The run's folder, for ``probe.results``; a string where it is a URL.
+        The run's folder, for ``probe.results``.
 
     Raises:
         BatchError: the batch is wrong; nothing was done.
@@ -72,7 +72,7 @@ def run(
             this.record("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
         raise
     this.record("finished")
-    return this.folder if "://" in this.folder else Path(this.folder)
+    return this.folder
 
 
 def _claim(batch: Batch, folder: str) -> Run:

@@ -23,8 +23,8 @@ from probe.batch.source import BatchError, explain, load_yaml
 from probe.probes.base import Probe
 from probe.probes.registry import probe_class, registered
 from probe.suites import open_suite
+from probe.suites.architecture import Architecture, Shape
 from probe.tasks import ModularArithmetic, Task
-from probe.training.architecture import Architecture, Shape
 from probe.training.ensemble import Member, check_fit
 from probe.training.settings import TrainingSettings
 

@@ -60,7 +60,9 @@ def local_executor(workers: int) -> Iterator[Executor]:
 
     from joblib.externals.loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(max_workers=workers, initializer=_end_with, initargs=(os.getpid(),), env=_ENVIRONMENT)
+    executor = ProcessPoolExecutor(
+        max_workers=workers, initializer=_end_with, initargs=(os.getpid(),), env=_ENVIRONMENT
+    )
     with warnings.catch_warnings():
         # A worker whose memory has grown is replaced by a fresh one, which is no news to the user.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")

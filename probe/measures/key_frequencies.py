@@ -40,9 +40,7 @@ class KeyFrequencies:
     null_quantile: float  # the bar that noise sets
 
 
-def key_frequencies_by_logits(
-    cube: Float[Tensor | np.ndarray, "n n n"], threshold: float = 0.005
-) -> KeyFrequencies:
+def key_frequencies_by_logits(cube: Float[Tensor | np.ndarray, "n n n"], threshold: float = 0.005) -> KeyFrequencies:
     """Rule "logits" (the default rule of this project): the logit cosine of k is above 0.005.
 
     Null: the cosine of a cube of noise, centred over answers, with a fixed direction. It rises as n falls
@@ -56,9 +54,7 @@ def key_frequencies_by_logits(
     return _significant("logits", scores, threshold, float(null))
 
 
-def key_frequencies_by_embedding(
-    W_E: Float[Tensor | np.ndarray, "p d"], relative_norm: float = 0.25
-) -> KeyFrequencies:
+def key_frequencies_by_embedding(W_E: Float[Tensor | np.ndarray, "p d"], relative_norm: float = 0.25) -> KeyFrequencies:
     """Rule "embedding": the norm of k's Fourier components is above a quarter of the largest such norm.
 
     Scores are shares of W's power apart from the constant, so the threshold is the largest score / 16. The

@@ -46,9 +46,7 @@ def subset_mean(
     values = torch.as_tensor(values, dtype=torch.float64)
     mask = torch.as_tensor(mask, dtype=torch.bool, device=values.device)
     if mask.ndim != 1 or mask.shape[0] != values.shape[-1]:
-        raise ValueError(
-            f"mask: shape {tuple(mask.shape)} given, expected ({values.shape[-1]},), one per example"
-        )
+        raise ValueError(f"mask: shape {tuple(mask.shape)} given, expected ({values.shape[-1]},), one per example")
     if not mask.any():
         raise ValueError("mask: no example selected, expected at least one; leave empty subsets out")
     return values[..., mask].mean(-1)
@@ -60,9 +58,7 @@ def _checked_answers(answers: Tensor | np.ndarray, logits: Tensor) -> Tensor:
     answers = torch.as_tensor(answers, dtype=torch.int64, device=logits.device)
     n_examples, n_answers = logits.shape[-2:]
     if answers.shape != (n_examples,):
-        raise ValueError(
-            f"answers: shape {tuple(answers.shape)} given, expected ({n_examples},), one per example"
-        )
+        raise ValueError(f"answers: shape {tuple(answers.shape)} given, expected ({n_examples},), one per example")
     outside = answers[(answers < 0) | (answers >= n_answers)]
     if len(outside):
         raise ValueError(f"answers: {int(outside[0])} given, expected 0 to {n_answers - 1}, as logits has")

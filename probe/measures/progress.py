@@ -49,9 +49,7 @@ def logit_cosines(cube: Float[Tensor | np.ndarray, "*batch n n n"]) -> Float[Ten
     return _cosine_products(cube) / _norm(centred_cube(cube, "answers")).unsqueeze(-1)
 
 
-def centred_cube(
-    cube: Float[Tensor | np.ndarray, "*batch n n n"], centring: Centring
-) -> Float[Tensor, "*batch n n n"]:
+def centred_cube(cube: Float[Tensor | np.ndarray, "*batch n n n"], centring: Centring) -> Float[Tensor, "*batch n n n"]:
     """The cube less what says nothing about the algorithm.
 
     "answers": less its mean over answers, which the softmax does not see; "inputs": less its mean over
@@ -190,7 +188,5 @@ def _norm(cube: Tensor) -> Tensor:
 def _cube(cube: Tensor | np.ndarray) -> Tensor:
     cube = torch.as_tensor(cube, dtype=torch.float64)
     if cube.ndim < 3 or len(set(cube.shape[-3:])) != 1 or cube.shape[-1] < 2:
-        raise ValueError(
-            f"cube: shape {tuple(cube.shape)} given, expected [*batch, n, n, n] with n at least 2"
-        )
+        raise ValueError(f"cube: shape {tuple(cube.shape)} given, expected [*batch, n, n, n] with n at least 2")
     return cube

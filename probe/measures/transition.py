@@ -22,9 +22,7 @@ def memorized_step(steps: Steps, train_accuracy: Curve, threshold: float = 0.99)
     return _first_step(steps, train_accuracy, "train_accuracy", lambda curve: curve >= threshold)
 
 
-def generalized_step(
-    steps: Steps, test_accuracy: Curve, threshold: float = 0.99, consecutive: int = 3
-) -> int | None:
+def generalized_step(steps: Steps, test_accuracy: Curve, threshold: float = 0.99, consecutive: int = 3) -> int | None:
     """First of the first ``consecutive`` evaluations in a row with test accuracy of at least ``threshold``.
 
     None if there is no such run, also when the curve ends before a run is complete.
@@ -80,9 +78,7 @@ class Phase:
     end: int | None
 
 
-def find_transition(
-    steps: Steps, train_accuracy: Curve, test_accuracy: Curve, test_loss: Curve
-) -> Transition:
+def find_transition(steps: Steps, train_accuracy: Curve, test_accuracy: Curve, test_loss: Curve) -> Transition:
     """All dates of one run whose curves were evaluated at the same ``steps`` (ascending).
 
     Raises ValueError if a curve has another length, a value that is nan, or if steps do not ascend.
@@ -132,9 +128,7 @@ def phases(transition: Transition) -> tuple[Phase, ...]:
     raise AssertionError("the last phase has no end")
 
 
-def _first_step(
-    steps: Steps, curve: Curve, field: str, condition: Callable[[np.ndarray], np.ndarray]
-) -> int | None:
+def _first_step(steps: Steps, curve: Curve, field: str, condition: Callable[[np.ndarray], np.ndarray]) -> int | None:
     step_array, values = _checked(steps, curve, field)
     reached = np.flatnonzero(condition(values))
     return int(step_array[reached[0]]) if len(reached) else None
@@ -145,9 +139,7 @@ def _checked(steps: Steps, curve: Curve, field: str) -> tuple[np.ndarray, np.nda
     if step_array.ndim != 1 or len(step_array) == 0 or (np.diff(step_array) <= 0).any():
         raise ValueError(f"steps: shape {step_array.shape} given, expected one or more ascending steps")
     if values.shape != step_array.shape:
-        raise ValueError(
-            f"{field}: shape {values.shape} given, expected {step_array.shape}, one value per step"
-        )
+        raise ValueError(f"{field}: shape {values.shape} given, expected {step_array.shape}, one value per step")
     if np.isnan(values).any():
         raise ValueError(f"{field}: nan given at step {step_array[np.isnan(values)][0]}, expected numbers")
     return step_array, values

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from transformer_lens import HookedRootModule, TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
 
-from probe.training.architecture import Architecture
-from probe.training.program import LN_EPS
+from probe.suites.architecture import LN_EPS, Architecture
 
 
 class HookedModel(Protocol):
@@ -189,9 +188,7 @@ class _Attention(_Parameters):
         self.hook_z = HookPoint()
         self.hook_result = HookPoint()
 
-    def forward(
-        self, q_input: Tensor, k_input: Tensor, v_input: Tensor
-    ) -> Float[Tensor, "batch position d_model"]:
+    def forward(self, q_input: Tensor, k_input: Tensor, v_input: Tensor) -> Float[Tensor, "batch position d_model"]:
         q = self.hook_q(_project(q_input, self.W_Q) + self.bias("b_Q"))
         k = self.hook_k(_project(k_input, self.W_K) + self.bias("b_K"))
         v = self.hook_v(_project(v_input, self.W_V) + self.bias("b_V"))

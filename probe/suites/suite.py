@@ -10,8 +10,8 @@ from torch import Tensor
 
 from probe import storage
 from probe.suites import format as suite_format
+from probe.suites.architecture import Architecture
 from probe.tasks import Task, task_from_dict
-from probe.training.architecture import Architecture
 
 if TYPE_CHECKING:
     from probe.suites.hooked import HookedModel

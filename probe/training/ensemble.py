@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from probe.suites.architecture import Architecture
 from probe.tasks import Task
 from probe.training import program
-from probe.training.architecture import Architecture
 from probe.training.settings import TrainingSettings
 
 
@@ -107,9 +107,7 @@ class Ensemble:
             groups.append({"params": parts, "weight_decay": member.weight_decay})
         self._optimizer = torch.optim.AdamW(groups, betas=self.settings.betas, fused=True)
 
-    def _member_losses(
-        self, inputs: program.Inputs, answers: Tensor, weight: Tensor
-    ) -> Float[Tensor, " member"]:
+    def _member_losses(self, inputs: program.Inputs, answers: Tensor, weight: Tensor) -> Float[Tensor, " member"]:
         logits = program.logits(self.arch, self._weights, inputs)[:, :, 0].to(weight.dtype)
         losses = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none")
         return (losses.view_as(weight) * weight).sum(1)

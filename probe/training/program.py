@@ -20,12 +20,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from probe.training.architecture import Architecture
+from probe.suites.architecture import LN_EPS, Architecture
 
 Weights = Mapping[str, Tensor]
 """Parameters by name, each with a leading member axis."""
-
-LN_EPS = 1e-5
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,7 @@ class Inputs:
         return Inputs(row, self.scored, self.table_token, self.table_position)
 
 
-def logits(
-    arch: Architecture, weights: Weights, inputs: Inputs
-) -> Float[Tensor, "member example scored d_vocab_out"]:
+def logits(arch: Architecture, weights: Weights, inputs: Inputs) -> Float[Tensor, "member example scored d_vocab_out"]:
     """Logits at the scored positions, for every member and example."""
     everywhere = tuple(range(inputs.row.shape[-1]))
     table = weights["embed.W_E"][:, inputs.table_token] + weights["pos_embed.W_pos"][:, inputs.table_position]

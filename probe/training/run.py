@@ -12,8 +12,8 @@ import torch
 
 from probe import storage
 from probe.suites import format as suite_format
+from probe.suites.architecture import Architecture
 from probe.tasks import task_to_dict
-from probe.training.architecture import Architecture
 from probe.training.ensemble import Ensemble, Member, examples_per_step
 from probe.training.settings import TrainingSettings
 
@@ -170,9 +170,7 @@ def _resumed(ensemble: Ensemble, folder: str, wanted: Sequence[int]) -> Ensemble
     except (FileNotFoundError, suite_format.DamagedCheckpointError):
         return None
     step = int(state["step"])
-    if any(
-        missing_steps(folder, member.name, [w for w in wanted if w <= step]) for member in ensemble.members
-    ):
+    if any(missing_steps(folder, member.name, [w for w in wanted if w <= step]) for member in ensemble.members):
         return None
     kept = [member for member in ensemble.members if member.name in about["members"]]
     rest = Ensemble(ensemble.arch, kept, ensemble.settings, ensemble.device)

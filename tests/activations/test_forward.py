@@ -5,8 +5,8 @@ import torch
 
 from probe.activations import forward
 from probe.activations.forward import activations_at
+from probe.suites.architecture import Architecture
 from probe.suites.hooked import HookedTransformer
-from probe.training.architecture import Architecture
 from tests.native_bridge import native_bridge
 from tests.suites.plain import noisy_weights, plain_forward
 

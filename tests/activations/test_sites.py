@@ -3,8 +3,8 @@
 import pytest
 
 from probe.activations.sites import LOGITS, match_sites, stop_layer
+from probe.suites.architecture import Architecture
 from probe.suites.hooked import HookedTransformer
-from probe.training.architecture import Architecture
 
 ARCH = Architecture(d_vocab=8, n_ctx=3, d_model=8, n_heads=2, n_layers=3)
 NAMES = tuple(HookedTransformer(ARCH).hook_dict)

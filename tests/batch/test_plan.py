@@ -44,7 +44,7 @@ def test_the_units_of_a_model(finished):
     assert {unit.reads for unit in each} == {once[0].fingerprint}
     assert once[0].reads is None
     assert all(this.is_done(unit) for unit in once + each)
-    assert this.n_to_measure() == this.n_measured() == 12
+    assert this.n_to_measure() == this.n_results() == 12
     assert set(fingerprints(this)).isdisjoint(fingerprints(this, "d8-s1"))
     assert len(set(fingerprints(this))) == 6
 
@@ -105,10 +105,10 @@ def test_only_the_results_file_says_that_a_unit_is_done(copy):
     unit = this.units("d8-s0")[1][2]
     Path(this.results_path(unit.fingerprint)).unlink()
     assert not this.is_done(unit)
-    assert this.n_measured() == 11
+    assert this.n_results() == 11
     Path(f"{copy}/results/.{unit.fingerprint}.parquet.0123456789abcdef.tmp").write_bytes(b"half")
     assert not this.is_done(unit)
-    assert this.n_measured() == 11
+    assert this.n_results() == 11
 
 
 def test_models_that_are_not_trained_yet(copy):

@@ -8,8 +8,8 @@ import yaml
 
 from probe.batch.schema import Batch, TrainedSuite, bundled_batches, load_batch, parse_batch
 from probe.batch.source import BatchError
+from probe.suites.architecture import Architecture, Shape
 from probe.tasks import ModularArithmetic
-from probe.training.architecture import Architecture, Shape
 from probe.training.ensemble import Member
 from probe.training.run import train
 from probe.training.settings import Schedule, TrainingSettings

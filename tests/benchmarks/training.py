@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from probe.suites.architecture import Architecture, Shape
 from probe.tasks import ModularArithmetic
-from probe.training.architecture import Architecture, Shape
 from probe.training.ensemble import Ensemble, Member
 from probe.training.settings import TrainingSettings
 from tests.benchmarks.timing import seconds

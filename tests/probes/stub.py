@@ -8,8 +8,8 @@ from torch import Tensor
 
 from probe.activations.sites import LOGITS
 from probe.probes import Observation, Row
+from probe.suites.architecture import Architecture, Shape
 from probe.tasks import ModularArithmetic
-from probe.training.architecture import Architecture, Shape
 
 APPLY = {
     "a+b": lambda a, b, p: (a + b) % p,

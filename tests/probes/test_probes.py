@@ -13,8 +13,8 @@ from probe.probes.progress import FourierProgress, KeyFrequencies
 from probe.probes.registry import probe_class, registered
 from probe.probes.spectra import EmbeddingCircle, EmbeddingSpectrum, NeuronLogitSpectrum
 from probe.probes.weights import Weights
+from probe.suites.architecture import Architecture, Shape
 from probe.tasks import ModularArithmetic
-from probe.training.architecture import Architecture, Shape
 from tests.probes.stub import cosine_logits, discrete_log, keys, observation, values
 
 CYCLIC = [("a+b", 13), ("a-b", 13), ("a*b", 13), ("a/b", 13), ("a+b", 12)]

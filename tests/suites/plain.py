@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from probe.training.architecture import Architecture
+from probe.suites.architecture import Architecture
 
 Edits = Mapping[str, Callable[[Tensor], Tensor]]
 

@@ -6,8 +6,8 @@ import pickle
 import pytest
 import torch
 
+from probe.suites.architecture import Architecture
 from probe.suites.hooked import HookedTransformer
-from probe.training.architecture import Architecture
 from tests.native_bridge import native_bridge
 from tests.suites.plain import noisy_weights, plain_forward
 

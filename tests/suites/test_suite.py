@@ -9,9 +9,9 @@ import torch
 
 from probe.suites import format as suite_format
 from probe.suites import open_suite
+from probe.suites.architecture import Architecture, Shape
 from probe.suites.hooked import HookedTransformer
 from probe.tasks import ModularArithmetic
-from probe.training.architecture import Architecture, Shape
 from probe.training.ensemble import Member
 from probe.training.run import train
 from probe.training.settings import Schedule, TrainingSettings

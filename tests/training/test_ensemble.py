@@ -3,9 +3,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from probe.suites.architecture import Architecture, Shape
 from probe.suites.hooked import HookedTransformer
 from probe.tasks import ModularArithmetic
-from probe.training.architecture import Architecture, Shape
 from probe.training.ensemble import Ensemble, Member
 from probe.training.settings import TrainingSettings
 

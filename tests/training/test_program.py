@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
+from probe.suites.architecture import Architecture
 from probe.training import program
-from probe.training.architecture import Architecture
 from tests.native_bridge import native_bridge
 
 ARCHITECTURES = [

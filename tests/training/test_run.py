@@ -11,9 +11,9 @@ import torch
 
 from probe.suites import format as suite_format
 from probe.suites import open_suite
+from probe.suites.architecture import Architecture, Shape
 from probe.tasks import ModularArithmetic
 from probe.training import run
-from probe.training.architecture import Architecture, Shape
 from probe.training.ensemble import Ensemble, Member
 from probe.training.run import damaged_steps, train
 from probe.training.settings import Schedule, TrainingSettings

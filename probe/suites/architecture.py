@@ -8,6 +8,9 @@ from torch import Tensor
 
 from probe.tasks import Task
 
+LN_EPS = 1e-5
+"""Added to the variance in LayerNorm."""
+
 
 @dataclass(frozen=True)
 class Shape:

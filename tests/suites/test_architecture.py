@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from probe.suites.architecture import Architecture, Shape
 from probe.tasks import ModularArithmetic
-from probe.training.architecture import Architecture, Shape
 
 
 def test_the_published_model_has_its_published_size():
