@@ -50,6 +50,8 @@ def transition_figure(transitions: pd.DataFrame) -> go.Figure:
         transitions: what ``probe.scaling.transitions`` returns.
     """
     plot = figure(380)
+    # A logarithmic axis has no place for step 0, at which a model may have been stopped.
+    transitions = transitions.assign(final_step=transitions["final_step"].clip(lower=1))
     sizes = by_size(transitions)
     for event, (name, subset) in _EVENTS.items():
         mark = SUBSETS[subset]

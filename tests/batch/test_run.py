@@ -489,7 +489,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_results(tmp_path, long_fi
     assert 0 < len(list(folder.glob("results/*.parquet"))) < n_results
     table = results(folder)  # what is there is whole
     assert len(table)
-    assert run_here(long_batch(), folder) == folder
+    assert run_here(long_batch(), folder) == str(folder)
     same_results(folder, long_finished)
 
 

@@ -58,7 +58,7 @@ def test_an_unordered_split_never_parts_a_pair_from_its_mirror(p, fraction, seed
 def test_non_mirror_pairs_of_an_ordered_split_are_those_whose_mirror_was_not_trained_on(p, fraction, seed):
     task = ModularArithmetic(p, "a+b", fraction, "ordered", seed)
     trained = {(a, b) for (a, b), t in zip(task.operands.tolist(), task.train_mask, strict=True) if t}
-    assert len(trained) == int(fraction * p * p)
+    assert len(trained) == int(fraction * (p * p))
     expected = [(a, b) not in trained and (b, a) not in trained for a, b in task.operands.tolist()]
     assert task.subsets.get("test_nonmirror", np.zeros(p * p, dtype=bool)).tolist() == expected
     assert all(mask.any() for mask in task.subsets.values())
