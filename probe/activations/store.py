@@ -1,38 +1,50 @@
 """Labelled arrays on disk: zarr 3, a group per model and step, an array per name.
 
-A group is written whole or not at all as far as a reader is concerned: ``complete`` is set last, and a group without
-it is absent. Groups are independent, so processes that write different steps do not disturb each other.
+A group is written whole or not at all as far as a reader is concerned: its own ``zarr.json``, with ``complete``, the
+list of its files and their digest, is written last, and a group without it is absent. Every file is written
+atomically, so processes that write the same group at once do each other no harm, nor do those that write others.
 """
 
+import hashlib
 from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.abc.buffer import Buffer
+from zarr.buffer import default_buffer_prototype
+
+from probe import storage
 
 STORE = "activations.zarr"
+_ROOT = "zarr.json"
 
 
 def write_arrays(folder: str, model: str, step: int, arrays: Mapping[str, xr.DataArray]) -> None:
     """Write the arrays of one model at one step, replacing what is there."""
-    group = zarr.open_group(_store(folder), path=_path(model, step), mode="w")
+    held: dict[str, Buffer] = {}
+    group = zarr.open_group(zarr.storage.MemoryStore(held), mode="w")
     for name, array in arrays.items():
         _create(group, name, array.values, array.dims)
         for dim, coordinate in array.coords.items():
             if str(dim) not in group:
                 _create(group, str(dim), coordinate.values, coordinate.dims)
-    group.attrs["complete"] = True
+    files = {name: held[name].to_bytes() for name in sorted(held) if name != _ROOT}
+    group.attrs.update({"complete": True, "files": list(files), "sha256": _digest(files)})
+    for name, data in [*files.items(), (_ROOT, held[_ROOT].to_bytes())]:
+        storage.write_atomically(f"{_path(folder, model, step)}/{name}", data)
 
 
 def read_array(folder: str, model: str, steps: tuple[int, ...], name: str) -> xr.DataArray | None:
-    """An array of a model at those of the steps that have it, ``step`` as its first dimension; None if none has."""
+    """An array of a model at those of the steps that have it, ``step`` as its first dimension; None if none has.
+
+    Raises:
+        ValueError: a group is damaged; the message names it and says what to do.
+    """
     found = {}
     for step in steps:
-        try:
-            group = zarr.open_group(_store(folder), path=_path(model, step), mode="r")
-        except FileNotFoundError:
-            continue
-        if group.attrs.get("complete") and name in group:
+        group = _read_group(_path(folder, model, step))
+        if group is not None and name in group:
             array = group[name]
             assert isinstance(array, zarr.Array)
             dims = [str(dim) for dim in array.metadata.dimension_names]  # type: ignore[union-attr]
@@ -41,6 +53,23 @@ def read_array(folder: str, model: str, steps: tuple[int, ...], name: str) -> xr
     if not found:
         return None
     return xr.concat(list(found.values()), xr.IndexVariable("step", list(found)), join="exact")
+
+
+def _read_group(path: str) -> zarr.Group | None:
+    """A group with all its files, after checking them against their digest; None if it is not there or not complete."""
+    if not storage.exists(f"{path}/{_ROOT}"):
+        return None
+    held = {_ROOT: _buffer(storage.read_bytes(f"{path}/{_ROOT}"))}
+    group = zarr.open_group(zarr.storage.MemoryStore(held), mode="r")
+    names: list[str] = group.attrs["files"]  # type: ignore[assignment]
+    try:
+        files = {name: storage.read_bytes(f"{path}/{name}") for name in names}
+    except FileNotFoundError:
+        files = {}
+    if _digest(files) != group.attrs["sha256"]:
+        raise ValueError(f"{path} is damaged. Delete the run's results/ folder, and the same command measures again")
+    held |= {name: _buffer(data) for name, data in files.items()}
+    return group
 
 
 def _create(group: zarr.Group, name: str, values: np.ndarray, dims: tuple) -> None:
@@ -55,9 +84,17 @@ def _create(group: zarr.Group, name: str, values: np.ndarray, dims: tuple) -> No
     array[:] = values
 
 
-def _store(folder: str) -> object:
-    return zarr.storage.FsspecStore.from_url(f"{folder}/{STORE}") if "://" in folder else f"{folder}/{STORE}"
+def _buffer(data: bytes) -> Buffer:
+    return default_buffer_prototype().buffer.from_bytes(data)
 
 
-def _path(model: str, step: int) -> str:
-    return f"{model}/step_{step:08d}"
+def _digest(files: Mapping[str, bytes]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(f"{name} {len(files[name])}\n".encode())
+        total.update(files[name])
+    return total.hexdigest()
+
+
+def _path(folder: str, model: str, step: int) -> str:
+    return f"{folder}/{STORE}/{model}/step_{step:08d}"

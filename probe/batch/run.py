@@ -16,7 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+import torch
+
 from probe import storage
+from probe.activations.sites import LOGITS, match_sites
 from probe.batch.measure import measure_units
 from probe.batch.plan import Run
 from probe.batch.progress import progress_shown
@@ -58,6 +61,7 @@ def run(
         batch = load_batch(batch)
     if workers is not None and workers < 1:
         raise ValueError(f"workers: got {workers}; expected at least 1")
+    _check_sites(batch)
     this = _claim(batch, str(out or Path("runs") / batch.name).rstrip("/"))
     n_workers = workers or default_workers()
     versions = {name: version(name) for name in RECORDED} | {"python": platform.python_version()}
@@ -73,6 +77,18 @@ def run(
         raise
     this.record("finished")
     return this.folder
+
+
+def _check_sites(batch: Batch) -> None:
+    """See that every model has the hook points that probes ask for, before hours are spent on training it."""
+    patterns = {site for spec in batch.probes for site in spec.build().sites} - {LOGITS}
+    if not patterns:  # all models have logits, and to make one of them means to import transformer_lens
+        return
+    from probe.suites.hooked import HookedTransformer
+
+    for architecture in batch.architectures():
+        with torch.device("meta"):
+            match_sites(sorted(patterns), HookedTransformer(architecture).hook_dict)
 
 
 def _claim(batch: Batch, folder: str) -> Run:
@@ -142,7 +158,7 @@ def _run_jobs(run: Run, executor: Executor) -> None:
                 future.result()
                 waiting += job.then()
             except (BrokenProcessPool, OSError) as error:
-                raise RunError(f"{job.what}: {error or 'a worker process was killed (out of memory?)'}") from error
+                raise RunError(f"{job.what}: {error}") from error
             except Exception as error:
                 run.record("job failed", job=job.what, error=repr(error))
                 failures.append(f"{job.what}: {error}")

@@ -184,6 +184,8 @@ class Batch(_Strict):
             for needed in probe.needs:
                 if needed not in names:
                     raise ValueError(f"probes: {probe.name} needs {needed}, which is not listed; add it")
+                if probes[names.index(needed)].per != "model":
+                    raise ValueError(f"probes: {probe.name} needs {needed}, which is not measured once per model")
             for task in self.tasks():
                 try:
                     probe.check(task)
@@ -196,6 +198,12 @@ class Batch(_Strict):
         if isinstance(self.suite, FolderSuite):
             return {model.task for model in open_suite(self.suite.path).by_name.values()}
         return {self.suite.task}
+
+    def architectures(self) -> set[Architecture]:
+        """The architectures of the suite's models."""
+        if isinstance(self.suite, FolderSuite):
+            return {model.architecture for model in open_suite(self.suite.path).by_name.values()}
+        return {architecture for architecture, _ in self.suite.ensembles()}
 
     def to_yaml(self) -> str:
         """The batch as a file, with every default written out."""

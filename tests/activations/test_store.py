@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 import zarr
 
+from probe import storage
 from probe.activations.store import STORE, read_array, write_arrays
 
 
@@ -54,22 +55,41 @@ def test_writing_again_replaces_the_whole_group(folder):
 
 def test_a_group_that_was_not_finished_is_absent(tmp_path, monkeypatch):
     write_arrays(str(tmp_path), "m", 0, {"circle": circle()})
-    create = zarr.Group.create_array
+    write = storage.write_atomically
 
-    def killed_at_the_second(self, name, **kwargs):
-        if name == "second":
+    def killed_at_the_last(path, data):
+        if path.endswith("step_00000010/zarr.json"):
             raise KeyboardInterrupt
-        return create(self, name, **kwargs)
+        write(path, data)
 
-    monkeypatch.setattr(zarr.Group, "create_array", killed_at_the_second)
-    for step in (0, 10):
-        with pytest.raises(KeyboardInterrupt):
-            write_arrays(str(tmp_path), "m", step, {"circle": circle(), "second": circle()})
+    monkeypatch.setattr(storage, "write_atomically", killed_at_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        write_arrays(str(tmp_path), "m", 10, {"circle": circle(), "second": circle()})
     assert (tmp_path / STORE / "m" / "step_00000010" / "circle").exists()
-    assert read_array(str(tmp_path), "m", (0, 10), "circle") is None
+    assert read_array(str(tmp_path), "m", (0, 10), "circle")["step"].values.tolist() == [0]
     monkeypatch.undo()
     write_arrays(str(tmp_path), "m", 10, {"circle": circle(), "second": circle()})
-    assert read_array(str(tmp_path), "m", (0, 10), "circle")["step"].values.tolist() == [10]
+    assert read_array(str(tmp_path), "m", (0, 10), "circle")["step"].values.tolist() == [0, 10]
+
+
+def test_a_group_is_a_zarr_group_to_others(tmp_path):
+    write_arrays(str(tmp_path), "m", 0, {"circle": circle(3)})
+    group = zarr.open_group(str(tmp_path / STORE), path="m/step_00000000", mode="r")
+    assert (np.asarray(group["circle"][:]) == circle(3).values).all()
+    assert group["circle"].metadata.dimension_names == ("frequency", "token", "axis")
+
+
+def test_a_damaged_array_is_named_and_not_used(tmp_path):
+    write_arrays(str(tmp_path), "m", 0, {"circle": circle(3)})
+    (chunk,) = (tmp_path / STORE / "m" / "step_00000000" / "circle" / "c").glob("0/0/0")
+    data = bytearray(chunk.read_bytes())
+    data[3] ^= 1
+    chunk.write_bytes(data)
+    with pytest.raises(ValueError, match=r"step_00000000 is damaged. Delete"):
+        read_array(str(tmp_path), "m", (0,), "circle")
+    chunk.unlink()
+    with pytest.raises(ValueError, match=r"step_00000000 is damaged. Delete"):
+        read_array(str(tmp_path), "m", (0,), "circle")
 
 
 def test_arrays_that_disagree_about_their_labels_are_not_merged(tmp_path):
