@@ -131,7 +131,7 @@ def _progress(data: ReportData, transitions: pd.DataFrame, source: str) -> Secti
         " frequencies of a model's final step in its logits, excluded loss (train pairs) removes them all; logit FVE:"
         " share of the double-centred logits' variance that the key frequencies' cos w(a+b-c) explain; Gini of the"
         f" embedding's Fourier norms; squared weights: all parameters ({NANDA}). sum-FVE: share that any function of"
-        f" a+b-c explains ({CHUGHTAI})."
+        f" a+b-c explains, whatever its frequencies."
     )
     choices = {"all sizes": progress_figure(data.results)}
     sizes = list(dict.fromkeys(transitions["size"]))

@@ -15,7 +15,7 @@ def main() -> None:
             table.add_row(*row, device)
     for row in start.rows():
         table.add_row(*row, "cpu")
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

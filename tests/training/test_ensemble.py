@@ -182,6 +182,6 @@ def test_bad_settings_are_named(fields, says):
 
 def test_bad_rates_are_named():
     with pytest.raises(ValueError, match="learning_rate: got 0"):
-        Member("a", TASK, 0, learning_rate=0)
+        Member("a", TASK, 0, learning_rate=0.0)
     with pytest.raises(ValueError, match="weight_decay: got -1"):
-        Member("a", TASK, 0, weight_decay=-1)
+        Member("a", TASK, 0, weight_decay=-1.0)
