@@ -1,6 +1,8 @@
 """Settings that every test runs under, however pytest was started."""
 
 import os
+import signal
+import threading
 
 from hypothesis import HealthCheck, settings
 
@@ -8,6 +10,10 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# Started in the background of a shell, a process and its children ignore Ctrl-C, which some tests send to theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Deadlines measure the machine's load, not our code; the same examples each time make a failure repeatable.
 settings.register_profile("grokscope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -134,12 +134,12 @@ class Suite:
             ValueError: there is no such model or step; the message names the nearest there is.
         """
         name, step = key
-        model = self._model(name)
-        steps = self.steps(name)
-        if step not in steps:
+        checkpoint = Checkpoint(self.folder, self._model(name), step)
+        if not storage.exists(checkpoint.path):
+            steps = self.steps(name)
             nearest = f"the nearest is at {min(steps, key=lambda s: abs(s - step))}" if steps else "it has none at all"
             raise ValueError(f"step: {name} has no checkpoint at {step}; {nearest}")
-        return Checkpoint(self.folder, model, step)
+        return checkpoint
 
     def _model(self, name: str) -> Model:
         if name not in self.by_name:

@@ -512,7 +512,10 @@ def test_a_run_that_is_told_to_stop_says_how_to_go_on(tmp_path, long_finished):
         process = start(folder, long_batch())
         wait_until(process, lambda during=during: len(list(folder.glob(during))) > 10)
         os.killpg(process.pid, sent)  # a terminal's Ctrl-C goes to the whole group
-        said = process.communicate(timeout=60)[1]
+        try:
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
         assert process.returncode == 130
         assert said.splitlines()[-1] == "interrupted; the same command goes on from here"
         assert "Traceback" not in said

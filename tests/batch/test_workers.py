@@ -110,7 +110,10 @@ def test_workers_end_with_the_run_and_do_the_same_work(tmp_path, finished):
             os.kill(process.pid, sent)
         else:
             os.killpg(process.pid, sent)  # as a terminal does on Ctrl-C
-        said = process.communicate(timeout=60)[1]
+        try:
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
         until = time.monotonic() + 10
         while any(map(is_running, workers)) and time.monotonic() < until:
             time.sleep(0.1)
