@@ -55,13 +55,14 @@ def status(folder: Folder) -> None:
     from probe.batch.results import status as status_of
 
     with _errors_in_words():
-        typer.echo(status_of(folder).to_string(index=False, na_rep="not yet"))
+        table = status_of(folder).astype(object)
+        typer.echo(table.where(table.notna(), "not yet").to_string(index=False))
 
 
 @app.command()
 def results(
     folder: Folder,
-    format: Annotated[Format, typer.Option(help="How the table is written.")] = Format.csv,
+    format: Annotated[Format, typer.Option(help="How the table is written; json is an object per line.")] = Format.csv,
 ) -> None:
     """The results table of a run, a row per number, on the standard output."""
     from probe.batch.results import results as results_of
@@ -123,12 +124,16 @@ def _print_summary(folder: str) -> None:
     table = _table("model", "parameters", *dates, "test accuracy", "key frequencies")
     for model in found.to_dict("records"):
         late = f"not within {model['final_step']:,.0f}"
+        measured = {"memorized_step": model["train_measured"], "generalized_step": model["test_measured"]}
         table.add_row(
             model["model"],
             f"{model['n_params']:,}",
-            *(late if math.isnan(model[date]) else steps_text(model[date]) for date in TRANSITIONS[:2]),
+            *(
+                steps_text(model[date]) if not math.isnan(model[date]) else late if known else "not measured"
+                for date, known in measured.items()
+            ),
             steps_text(model["plateau"]),
-            f"{model['final_test_accuracy']:.3f}",
+            "—" if math.isnan(model["final_test_accuracy"]) else f"{model['final_test_accuracy']:.3f}",
             ", ".join(map(str, model["key_frequencies"])) or "none",
         )
     console.print(table)

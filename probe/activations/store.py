@@ -55,19 +55,31 @@ def read_array(folder: str, model: str, steps: tuple[int, ...], name: str) -> xr
     return xr.concat(list(found.values()), xr.IndexVariable("step", list(found)), join="exact")
 
 
+def check_group(folder: str, model: str, step: int) -> None:
+    """
+    Raises:
+        ValueError: the arrays of a model at a step are not there, or not what was written.
+    """
+    if _read_group(_path(folder, model, step)) is None:
+        raise ValueError(f"{_path(folder, model, step)} is not there or not complete")
+
+
 def _read_group(path: str) -> zarr.Group | None:
     """A group with all its files, after checking them against their digest; None if it is not there or not complete."""
     if not storage.exists(f"{path}/{_ROOT}"):
         return None
     held = {_ROOT: _buffer(storage.read_bytes(f"{path}/{_ROOT}"))}
-    group = zarr.open_group(zarr.storage.MemoryStore(held), mode="r")
-    names: list[str] = group.attrs["files"]  # type: ignore[assignment]
+    try:
+        group = zarr.open_group(zarr.storage.MemoryStore(held), mode="r")
+    except Exception as error:  # zarr has no one exception for a zarr.json that is none
+        raise ValueError(f"{path} is damaged; `probe run` of the same batch measures it again") from error
+    names: list[str] = group.attrs.get("files", [])  # type: ignore[assignment]
     try:
         files = {name: storage.read_bytes(f"{path}/{name}") for name in names}
     except FileNotFoundError:
         files = {}
-    if _digest(files) != group.attrs["sha256"]:
-        raise ValueError(f"{path} is damaged. Delete the run's results/ folder, and the same command measures again")
+    if _digest(files) != group.attrs.get("sha256"):
+        raise ValueError(f"{path} is damaged; `probe run` of the same batch measures it again")
     held |= {name: _buffer(data) for name, data in files.items()}
     return group
 

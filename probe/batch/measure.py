@@ -4,14 +4,16 @@ import io
 from collections.abc import Sequence
 
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import torch
 import xarray as xr
 
 from probe import storage
 from probe.activations.forward import activations_at
-from probe.activations.store import write_arrays
+from probe.activations.store import check_group, write_arrays
 from probe.batch.plan import Run, Unit
-from probe.probes.base import Observation, Row
+from probe.probes.base import Array, Observation, Row
 from probe.suites import Checkpoint
 from probe.suites.format import DamagedCheckpointError
 from probe.suites.hooked import HookedTransformer
@@ -31,6 +33,10 @@ COLUMNS = {
     "value": "float64",
 }
 """Columns of the results table and their types; a row per number."""
+
+
+_HAS_ARRAYS = b"grokscope_has_arrays"
+"""Entry of a results file that says whether its unit has arrays as well."""
 
 
 class MeasuringError(RuntimeError):
@@ -75,17 +81,41 @@ def _measure_unit(run: Run, checkpoint: Checkpoint, unit: Unit) -> None:
     arrays: dict[str, xr.DataArray] = {}
     for probe in probes:
         try:
-            measured = list(probe.measure(observation))
+            measured = [_checked(found) for found in probe.measure(observation)]
         except Exception as error:  # whatever a probe of someone else's raises
             raise MeasuringError(f"the probe {probe.name} failed: {type(error).__name__}: {error}") from error
         rows += [(probe.name, found) for found in measured if isinstance(found, Row)]
         arrays |= {found.name: found.array for found in measured if not isinstance(found, Row)}
     if arrays:
         write_arrays(run.folder, unit.model, unit.step, arrays)
-    storage.write_atomically(run.results_path(unit.fingerprint), _parquet(run.batch.name, checkpoint, rows))
+    data = _parquet(run.batch.name, checkpoint, rows, has_arrays=bool(arrays))
+    storage.write_atomically(run.results_path(unit.fingerprint), data)
 
 
-def _parquet(suite_name: str, checkpoint: Checkpoint, rows: Sequence[tuple[str, Row]]) -> bytes:
+def _checked(found: object) -> Row | Array:
+    """What a probe yielded, if it is what a probe may yield."""
+    if isinstance(found, Row):
+        return found._replace(value=float(found.value))
+    if isinstance(found, Array) and isinstance(found.array, xr.DataArray):
+        return found
+    raise TypeError(f"it yielded a {type(found).__name__}; expected a Row, or an Array that holds an xarray.DataArray")
+
+
+def discard_damaged(run: Run) -> None:
+    """Delete results that are truncated, or whose arrays are gone or damaged, so that they are measured again."""
+    for unit in run.units_so_far():
+        path = run.results_path(unit.fingerprint)
+        if not storage.exists(path):
+            continue
+        try:
+            about = pyarrow.parquet.read_schema(io.BytesIO(storage.read_bytes(path))).metadata
+            if about[_HAS_ARRAYS] == b"True":
+                check_group(run.folder, unit.model, unit.step)
+        except (pyarrow.ArrowInvalid, ValueError, KeyError, TypeError):
+            storage.remove(path)
+
+
+def _parquet(suite_name: str, checkpoint: Checkpoint, rows: Sequence[tuple[str, Row]], *, has_arrays: bool) -> bytes:
     table = pd.DataFrame(
         {
             "suite": suite_name,
@@ -102,8 +132,10 @@ def _parquet(suite_name: str, checkpoint: Checkpoint, rows: Sequence[tuple[str, 
             "value": [row.value for _, row in rows],
         }
     ).astype(COLUMNS)
+    arrow = pyarrow.Table.from_pandas(table, preserve_index=False)
+    arrow = arrow.replace_schema_metadata({**arrow.schema.metadata, _HAS_ARRAYS: str(has_arrays)})
     buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
+    pyarrow.parquet.write_table(arrow, buffer)
     return buffer.getvalue()
 
 

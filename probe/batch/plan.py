@@ -7,6 +7,7 @@ all that decides its numbers, and its results are the file of that name: the fil
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -88,7 +89,11 @@ class Run:
 
     def trained_models(self) -> list[str]:
         """Models all of whose checkpoints are there, so that they can be measured."""
-        return [model for model, (n_present, n_expected) in self.models().items() if n_present == n_expected]
+        return [
+            model
+            for model, (n_present, n_expected) in self.models().items()
+            if n_present == n_expected and storage.exists(suite_format.config_path(self.suite_folder, model))
+        ]
 
     def units(self, model: str) -> tuple[list[Unit], list[Unit]]:
         """The units of a model all of whose checkpoints are there: those once per model, and those per checkpoint.
@@ -106,6 +111,14 @@ class Run:
         reads = first[0].fingerprint if any(spec.build().needs for spec in per_checkpoint) else None
         each = [self._unit(suite, model, step, per_checkpoint, reads) for step in steps] if per_checkpoint else []
         return first, each
+
+    def units_so_far(self) -> list[Unit]:
+        """The units of all models that can be measured as they are; a damaged one has to be trained again first."""
+        found: list[Unit] = []
+        for model in self.trained_models():
+            with suppress(suite_format.DamagedCheckpointError):
+                found += [unit for kind in self.units(model) for unit in kind]
+        return found
 
     def _unit(self, suite: Suite, model: str, step: int, probes: Sequence[ProbeSpec], reads: str | None) -> Unit:
         checkpoint = suite[model, step]

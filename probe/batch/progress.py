@@ -39,9 +39,8 @@ class Work:
                 for member in members:
                     per_step = 6.0 * architecture.n_params * examples_per_step(member.task, suite.training)
                     self.training[member.name] = per_step * self.steps
-        units = [unit for model in run.trained_models() for kind in run.units(model) for unit in kind]
         # Results of other weights or other probes, which an earlier state of the run has left.
-        self.n_stale = run.n_results() - sum(map(run.is_done, units))
+        self.n_stale = run.n_results() - sum(map(run.is_done, run.units_so_far()))
         tasks = run.batch.tasks()
         self.per_unit = sum(CUBE_FLOPS * len(task.answers) * task.n_answers for task in tasks) / len(tasks)
 

@@ -3,6 +3,7 @@
 Nothing but files says what is done, so a run that was interrupted in any way is continued by the same call.
 """
 
+import os
 import platform
 import signal
 import sys
@@ -20,7 +21,7 @@ import torch
 
 from probe import storage
 from probe.activations.sites import LOGITS, match_sites
-from probe.batch.measure import measure_units
+from probe.batch.measure import discard_damaged, measure_units
 from probe.batch.plan import Run
 from probe.batch.progress import progress_shown
 from probe.batch.report import write_report_of
@@ -62,12 +63,13 @@ def run(
     if workers is not None and workers < 1:
         raise ValueError(f"workers: got {workers}; expected at least 1")
     _check_sites(batch)
-    this = _claim(batch, str(out or Path("runs") / batch.name).rstrip("/"))
+    this = _claim(batch, _folder(f"runs/{batch.name}" if out is None else str(out)))
     n_workers = workers or default_workers()
     versions = {name: version(name) for name in RECORDED} | {"python": platform.python_version()}
     this.record("started", versions=versions, machine=platform.platform(), workers=n_workers)
     try:
         with _terminated_like_interrupted():
+            discard_damaged(this)
             with local_executor(n_workers) as executor, progress_shown(this, sys.stderr if progress else None):
                 _run_jobs(this, executor)
             write_report_of(this)
@@ -77,6 +79,13 @@ def run(
         raise
     this.record("finished")
     return this.folder
+
+
+def _folder(out: str) -> str:
+    folder = (out if "://" in out else os.path.expanduser(out)).rstrip("/")
+    if not folder:
+        raise ValueError(f"out: got {out!r}; expected a folder for the run")
+    return folder
 
 
 def _check_sites(batch: Batch) -> None:

@@ -6,6 +6,8 @@ arXiv 2301.05217, section 4.1 and appendix; the Gini coefficient as in Hurley & 
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -90,7 +92,7 @@ def circle(W: Float[Tensor | np.ndarray, "*batch p d"], k: int) -> Float[Tensor,
 
 def check_frequencies(frequencies: list[int] | tuple[int, ...], n: int, field: str) -> None:
     """Raise ValueError unless they are different integers in 1..n//2."""
-    for k in frequencies:
+    for k in map(operator.index, frequencies):
         if not 1 <= k <= n // 2:
             same = min(k % n, -k % n)
             nearest = f"{k} is the same frequency as {same}" if same else "0 is the constant, not a frequency"

@@ -58,7 +58,13 @@ class Observation:
 
     @cached_property
     def logits(self) -> Float[Tensor, "example answer"]:
-        """Logits of the tokens that can be an answer."""
+        """Logits of the tokens that can be an answer.
+
+        Raises:
+            ValueError: no probe asked for them.
+        """
+        if LOGITS not in self.activations:
+            raise ValueError(f"logits: a probe that reads them lists {LOGITS!r} among its sites")
         return self.activations[LOGITS][:, : self.task.n_answers].double()
 
     @cached_property

@@ -27,7 +27,7 @@ from probe.batch.plan import Run
 from probe.batch.results import arrays, results, status
 from probe.batch.run import RunError, run
 from probe.batch.schema import load_batch
-from probe.probes import Row
+from probe.probes import Array, Row
 from probe.suites import open_suite
 from probe.suites.format import DamagedCheckpointError
 from probe.suites.hooked import HookedTransformer
@@ -556,3 +556,61 @@ def test_signals_are_as_before_after_a_run(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
     assert Run.open(str(tmp_path)).batch == short_batch(probes=["weights"])
     assert np.isfinite(results(tmp_path)["value"]).all()
+
+
+# --- what was lost or damaged after the run ---
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def alter_last_byte(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGE = {
+    "checkpoint emptied": lambda run: next(run.glob("suite/d8-s0/step_00000050*")).write_bytes(b""),
+    "config lost": lambda run: (run / "suite" / "d8-s0" / "config.json").unlink(),
+    "results truncated": lambda run: truncate(next(run.glob("results/*.parquet"))),
+    "results empty": lambda run: next(run.glob("results/*.parquet")).write_bytes(b""),
+    "arrays lost": lambda run: shutil.rmtree(run / "activations.zarr"),
+    "array truncated": lambda run: truncate(next(run.glob("activations.zarr/*/*/embedding_circle/c/0/0/0"))),
+    "array altered": lambda run: alter_last_byte(next(run.glob("activations.zarr/*/*/embedding_circle/c/0/0/0"))),
+    "group truncated": lambda run: truncate(next(run.glob("activations.zarr/*/*/zarr.json"))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_what_was_lost_or_damaged_is_made_again_by_the_same_call(copy, finished, damage):
+    damage(copy)
+    run(tiny_batch(), copy, workers=1)  # with its progress shown
+    same_results(copy, finished)
+
+
+@pytest.mark.parametrize("out", ["", "/", "//"])
+def test_a_folder_that_is_none_is_refused(out):
+    with pytest.raises(ValueError, match=r"out: got .*; expected a folder for the run"):
+        run(tiny_batch(), out)
+
+
+@pytest.mark.parametrize(
+    ("yields", "says"),
+    [
+        ([{"metric": 1}], "the probe choosy failed: TypeError: it yielded a dict; expected a Row, or an Array"),
+        ([Row("active", torch.zeros(2))], "the probe choosy failed"),
+        ([Array("a", torch.zeros(2).numpy())], r"it yielded a Array; expected a Row, or an Array that holds an xarray"),
+    ],
+)
+def test_a_probe_that_yields_something_else_is_named(tmp_path, choosy, monkeypatch, yields, says):
+    monkeypatch.setattr(Choosy, "measure", lambda self, observation: iter(yields))
+    with pytest.raises(RunError, match=says):
+        run_here(short_batch(probes=["performance", choosy()]), tmp_path)
+
+
+def test_a_probe_that_reads_logits_without_asking_for_them_is_told(tmp_path, choosy, monkeypatch):
+    monkeypatch.setattr(Choosy, "measure", lambda self, observation: [Row("n", float(len(observation.logits)))])
+    with pytest.raises(RunError, match=r"lists 'unembed\.hook_out' among its sites"):
+        run_here(short_batch(probes=[choosy()]), tmp_path)
