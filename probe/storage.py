@@ -70,6 +70,18 @@ def exists(path: str) -> bool:
     return bool(fs.exists(target))
 
 
+def size(path: str) -> int:
+    """Bytes of a file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    fs, target = fsspec.core.url_to_fs(path)
+    fs.invalidate_cache(fs._parent(target))
+    n_bytes: int = fs.size(target)
+    return n_bytes
+
+
 def list_files(path: str, suffix: str) -> list[str]:
     """Names, in ascending order, of the finished files directly in folder ``path`` that end in ``suffix``.
 

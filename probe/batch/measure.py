@@ -16,7 +16,7 @@ from probe.batch.plan import Run, Unit
 from probe.probes.base import Array, Observation, Row
 from probe.suites import Checkpoint
 from probe.suites.format import DamagedCheckpointError
-from probe.suites.hooked import HookedTransformer
+from probe.suites.hooked import weights_by_name
 
 COLUMNS = {
     "suite": "str",
@@ -64,13 +64,14 @@ def measure_units(run: Run, units: Sequence[Unit]) -> None:
 def _measure_unit(run: Run, checkpoint: Checkpoint, unit: Unit) -> None:
     """Run a checkpoint over its task once, all probes on what that one pass yields; write arrays, then rows."""
     probes = [spec.build() for spec in unit.probes]
-    weights = checkpoint.weights()
+    model = checkpoint.load()
     task = checkpoint.model.task
+    assert task is not None, "a batch refuses a suite of models without a task"
     observation = Observation(
         checkpoint=checkpoint,
-        weights=weights,
+        weights=weights_by_name(model),
         activations=activations_at(
-            HookedTransformer.with_weights(checkpoint.model.architecture, weights),
+            model,
             torch.as_tensor(task.tokens),
             sorted({site for probe in probes for site in probe.sites}),
             task.answer_position,

@@ -125,7 +125,7 @@ class Run:
         decides = {
             "weights": checkpoint.digest,
             "probes": [(spec.name, spec.build().version, spec.args) for spec in probes],
-            "task": task_to_dict(checkpoint.model.task),
+            "task": task_to_dict(checkpoint.model.task) if checkpoint.model.task else None,
             "checkpoint": [model, step],
             "reads": reads,
         }

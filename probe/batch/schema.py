@@ -24,6 +24,7 @@ from probe.probes.base import Probe
 from probe.probes.registry import probe_class, registered
 from probe.suites import open_suite
 from probe.suites.architecture import Architecture, Shape
+from probe.suites.trained import TrainedModel
 from probe.tasks import ModularArithmetic, Task
 from probe.training.ensemble import Member, check_fit
 from probe.training.settings import TrainingSettings
@@ -196,13 +197,14 @@ class Batch(_Strict):
     def tasks(self) -> set[Task]:
         """The tasks of the suite's models."""
         if isinstance(self.suite, FolderSuite):
-            return {model.task for model in open_suite(self.suite.path).by_name.values()}
+            return {model.task for model in open_suite(self.suite.path).by_name.values() if model.task is not None}
         return {self.suite.task}
 
     def architectures(self) -> set[Architecture]:
         """The architectures of the suite's models."""
         if isinstance(self.suite, FolderSuite):
-            return {model.architecture for model in open_suite(self.suite.path).by_name.values()}
+            models = open_suite(self.suite.path).by_name.values()
+            return {model.architecture for model in models if isinstance(model, TrainedModel)}
         return {architecture for architecture, _ in self.suite.ensembles()}
 
     def to_yaml(self) -> str:

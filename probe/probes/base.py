@@ -54,7 +54,9 @@ class Observation:
 
     @property
     def task(self) -> Task:
-        return self.checkpoint.model.task
+        task = self.checkpoint.model.task
+        assert task is not None, "a batch refuses a suite of models without a task"
+        return task
 
     @cached_property
     def logits(self) -> Float[Tensor, "example answer"]:

@@ -36,7 +36,7 @@ class NeuronLogitSpectrum(Probe):
     name: ClassVar[str] = "neuron_logit_spectrum"
 
     def measure(self, observation: Observation) -> Iterator[Row]:
-        last = observation.checkpoint.model.architecture.n_layers - 1
+        last = max(int(name.split(".")[1]) for name in observation.weights if name.startswith("blocks."))
         w_out = observation.weights[f"blocks.{last}.mlp.W_out"].double()
         neuron_logit = w_out @ observation.weights["unembed.W_U"].double()
         form = observation.task.cyclic_form

@@ -6,7 +6,7 @@ hook is attached, and there is no setting that switches a hook off.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from transformer_lens.hook_points import HookPoint
 from probe.suites.architecture import LN_EPS, Architecture
 
 
+@runtime_checkable
 class HookedModel(Protocol):
     """What everything downstream knows of a model, ours or a ``TransformerBridge``."""
 
@@ -32,6 +33,16 @@ class HookedModel(Protocol):
     @property
     def run_with_cache(self) -> Callable[..., Any]:
         """A forward pass that also returns the activations by hook name."""
+
+    @property
+    def named_parameters(self) -> Callable[..., Any]:
+        """The weights, by the names that the model's own code gives them."""
+
+
+def weights_by_name(model: HookedModel) -> dict[str, Tensor]:
+    """The weights of a loaded model by TransformerLens name and layout, whether it is ours or a bridge."""
+    named = getattr(model, "tl_named_parameters", model.named_parameters)
+    return {name: weight.detach() for name, weight in named()}
 
 
 class HookedTransformer(HookedRootModule):

@@ -1,42 +1,102 @@
 """A suite of models and its checkpoints: what there is, without loading it."""
 
 import difflib
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from probe import storage
-from probe.suites import format as suite_format
-from probe.suites.architecture import Architecture
-from probe.tasks import Task, task_from_dict
+from probe.tasks import Task
 
 if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
     from probe.suites.hooked import HookedModel
 
 
-@dataclass(frozen=True)
-class Model:
-    """One model of a suite, at no particular step: what its ``config.json`` says."""
+class Model(ABC):
+    """One model of a suite, at no particular step. Where its weights come from is what the kinds of models differ in.
+
+    Attributes:
+        name: in the suite.
+        task: what it was trained on, or is asked; None where nothing says.
+        seed: of its initial weights; None where nothing says.
+        n_params: parameters, all of them, shared ones once.
+        n_params_without_embeddings: parameters but those of token embedding, positions and unembedding.
+        n_ctx: tokens that it can read at once.
+        d_vocab: tokens that it can read.
+        examples_per_step: training examples shown in an optimizer step, ``nan`` where nothing says.
+        tokens_per_step: training tokens shown in an optimizer step, ``nan`` where nothing says.
+    """
 
     name: str
-    architecture: Architecture
-    task: Task
-    seed: int
-    examples_per_step: int
-    config: Mapping[str, Any]
+    task: Task | None
+    seed: int | None
+    examples_per_step: float
+    tokens_per_step: float
 
-    @classmethod
-    def read(cls, folder: str, name: str) -> "Model":
-        config = suite_format.read_json(suite_format.config_path(folder, name))
-        try:
-            architecture, task = Architecture(**config["architecture"]), task_from_dict(config["task"])
-            return cls(name, architecture, task, int(config["seed"]), int(config["examples_per_step"]), config)
-        except (KeyError, TypeError, ValueError) as error:
-            path = suite_format.config_path(folder, name)
-            raise ValueError(f"{path} does not describe a model of ours: {error}") from error
+    @property
+    @abstractmethod
+    def n_params(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def n_params_without_embeddings(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def n_ctx(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def d_vocab(self) -> int: ...
+
+    @abstractmethod
+    def steps(self) -> tuple[int, ...]:
+        """Steps for which there are weights, ascending."""
+
+    @abstractmethod
+    def location(self, step: int) -> str:
+        """Where the weights at a step are: what messages call it."""
+
+    @abstractmethod
+    def digest(self, step: int) -> str:
+        """SHA-256 that changes when the weights at a step do, without loading them where that can be avoided."""
+
+    @abstractmethod
+    def weights(self, step: int) -> dict[str, Tensor]:
+        """The weights at a step, as they are named where they come from."""
+
+    @abstractmethod
+    def load(self, step: int, device: str, dtype: "torch.dtype | None") -> "HookedModel":
+        """The hooked model at a step, in evaluation mode; ``dtype`` None keeps the stored one."""
+
+    @abstractmethod
+    def skeleton(self) -> "HookedModel":
+        """A model with the same hook points and shapes and no values: made and run under a ``FakeTensorMode``."""
+
+    @abstractmethod
+    def size(self, step: int) -> int | None:
+        """Bytes of the weights at a step, on the disk or to be downloaded; None where it cannot be told."""
+
+    def has_step(self, step: int) -> bool:
+        """Whether there are weights at a step."""
+        return step in self.steps()
+
+    def tokens_seen(self, step: int) -> float:
+        """Training tokens shown up to a step, repeats counted; ``nan`` where nothing says."""
+        return step * self.tokens_per_step
+
+    def tokenizer(self) -> "PreTrainedTokenizerBase | None":
+        """What turns text into the tokens that it reads; None where there is none."""
+        return None
+
+    def release(self, step: int) -> None:  # noqa: B027  # most models have nothing to give back
+        """Called when a checkpoint has been used: a model that was asked to keep few on the disk deletes some."""
 
 
 @dataclass(frozen=True)
@@ -44,65 +104,78 @@ class Checkpoint:
     """A model at a step. Nothing is read before it is asked for.
 
     Attributes:
-        folder: of the suite.
         model: which model.
         step: optimizer steps taken.
     """
 
-    folder: str
     model: Model
     step: int
 
     @property
-    def path(self) -> str:
-        return suite_format.step_path(self.folder, self.model.name, self.step)
+    def location(self) -> str:
+        """Where the weights are: a path or URL, or ``repository@revision``."""
+        return self.model.location(self.step)
 
     @property
     def n_params(self) -> int:
         """Parameters, all of them."""
-        return self.model.architecture.n_params
+        return self.model.n_params
 
     @property
     def n_params_without_embeddings(self) -> int:
         """Parameters but those of token embedding, positions and unembedding."""
-        return self.model.architecture.n_params_without_embeddings
+        return self.model.n_params_without_embeddings
 
     @property
-    def examples_seen(self) -> int:
-        """Training examples shown so far, repeats counted."""
+    def examples_seen(self) -> float:
+        """Training examples shown so far, repeats counted; ``nan`` where nothing says."""
         return self.step * self.model.examples_per_step
+
+    @property
+    def tokens_seen(self) -> float:
+        """Training tokens shown so far, repeats counted; ``nan`` where nothing says."""
+        return self.model.tokens_seen(self.step)
 
     @property
     def flops(self) -> float:
         """Training compute so far by the usual estimate, 6 x parameters x tokens (Kaplan et al. 2020, section 2.1)."""
-        return 6.0 * self.n_params * self.examples_seen * self.model.architecture.n_ctx
+        return 6.0 * self.n_params * self.tokens_seen
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the weights, on the disk or to be downloaded; None where it cannot be told."""
+        return self.model.size(self.step)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the weights, as written with them; reads the header only.
+        """SHA-256 that changes when the weights do.
+
+        Of our own suites it is that of the tensors, as written with them; of others that of the weights' files.
 
         Raises:
-            DamagedCheckpointError: the header cannot be read.
+            DamagedCheckpointError: the file cannot be read.
         """
-        return suite_format.read_header(self.path)[1]
+        return self.model.digest(self.step)
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights by TransformerLens name, after checking them against their digest.
+        """The weights, as they are named where they come from: of our own suites, by TransformerLens name.
 
         Raises:
             DamagedCheckpointError: the file is truncated or altered.
         """
-        return suite_format.read_tensors(self.path)
+        return self.model.weights(self.step)
 
-    def load(self) -> "HookedModel":
-        """The hooked model, in evaluation mode, on the CPU.
+    def load(self, device: str = "cpu", dtype: "torch.dtype | None" = None) -> "HookedModel":
+        """The hooked model, in evaluation mode.
+
+        Args:
+            device: where it is put.
+            dtype: of its weights; as they are stored, if not given.
 
         Raises:
             DamagedCheckpointError: the file is truncated or altered.
         """
-        from probe.suites.hooked import HookedTransformer
-
-        return HookedTransformer.with_weights(self.model.architecture, self.weights())
+        return self.model.load(self.step, device, dtype)
 
 
 @dataclass(frozen=True)
@@ -110,10 +183,32 @@ class Suite:
     """Models of several sizes and seeds, each at several steps.
 
     ``suite.models`` names them, ``suite.steps(model)`` lists steps, ``suite[model, step]`` is a Checkpoint.
+
+    Attributes:
+        address: what it was opened from.
+        by_name: the models, smaller ones first.
+        chosen_steps: the only steps that are offered; None for all there are.
     """
 
-    folder: str
+    address: str
     by_name: Mapping[str, Model]
+    chosen_steps: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, address: str, models: Sequence[Model], steps: Sequence[int] | None = None) -> "Suite":
+        """A suite of these models, in order of size, then of name.
+
+        Raises:
+            ValueError: one of the steps is not there for one of the models; the message names the nearest there is.
+        """
+        ordered = sorted(models, key=lambda model: (model.n_params, model.name))
+        suite = cls(address, {model.name: model for model in ordered}, None)
+        if steps is None:
+            return suite
+        for model in suite.models:
+            for step in steps:
+                _ = suite[model, step]
+        return cls(address, suite.by_name, tuple(sorted(set(steps))))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -126,7 +221,8 @@ class Suite:
         Raises:
             ValueError: there is no such model.
         """
-        return suite_format.steps_present(self.folder, self._model(model).name)
+        found = self._model(model).steps()
+        return found if self.chosen_steps is None else tuple(step for step in found if step in self.chosen_steps)
 
     def __getitem__(self, key: tuple[str, int]) -> Checkpoint:
         """
@@ -134,12 +230,25 @@ class Suite:
             ValueError: there is no such model or step; the message names the nearest there is.
         """
         name, step = key
-        checkpoint = Checkpoint(self.folder, self._model(name), step)
-        if not storage.exists(checkpoint.path):
+        model = self._model(name)
+        chosen = self.chosen_steps is None or step in self.chosen_steps
+        if not chosen or not model.has_step(step):
             steps = self.steps(name)
             nearest = f"the nearest is at {min(steps, key=lambda s: abs(s - step))}" if steps else "it has none at all"
             raise ValueError(f"step: {name} has no checkpoint at {step}; {nearest}")
-        return checkpoint
+        return Checkpoint(model, step)
+
+    def checkpoints(
+        self, models: Sequence[str] | None = None, steps: Sequence[int] | None = None
+    ) -> Iterator[Checkpoint]:
+        """Checkpoints in order of size and step: those of the given models at the given steps, or all.
+
+        Raises:
+            ValueError: there is no such model or step; the message names the nearest there is.
+        """
+        for model in self.models if models is None else models:
+            for step in self.steps(model) if steps is None else steps:
+                yield self[model, step]
 
     def _model(self, name: str) -> Model:
         if name not in self.by_name:
@@ -147,17 +256,3 @@ class Suite:
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise ValueError(f"model: got {name!r}; expected one of {', '.join(self.models)}{hint}")
         return self.by_name[name]
-
-
-def open_suite(path: str) -> Suite:
-    """The suite in a folder (local path or fsspec URL) of models with ``config.json`` and weights per step.
-
-    Raises:
-        ValueError: there is no model in it; the message says what is looked for.
-    """
-    folder = str(path).rstrip("/")
-    names = [name for name in storage.list_folders(folder) if storage.exists(suite_format.config_path(folder, name))]
-    if not names:
-        raise ValueError(f"path: {folder} holds no suite; expected folders that each hold a config.json and weights")
-    models = sorted((Model.read(folder, name) for name in names), key=lambda m: (m.architecture.n_params, m.name))
-    return Suite(folder, {model.name: model for model in models})

@@ -55,7 +55,7 @@ def test_what_a_checkpoint_knows_before_it_is_loaded(folder, monkeypatch):
     assert checkpoint.model.task == TASK
     assert checkpoint.model.architecture == Architecture.of(SHAPES["abig"], TASK)
     assert checkpoint.model.seed == 4
-    assert checkpoint.path == f"{folder}/abig/step_00000004.safetensors"
+    assert checkpoint.location == f"{folder}/abig/step_00000004.safetensors"
     assert len(checkpoint.digest) == 64
 
 
@@ -172,7 +172,7 @@ def test_a_suite_in_memory(folder):
     tokens = torch.as_tensor(TASK.tokens)
     assert torch.equal(suite["abig", 4].load()(tokens), local["abig", 4].load()(tokens))
     damaged = suite["abig", 2]
-    fsspec.filesystem("memory").pipe_file(damaged.path, b"short")
+    fsspec.filesystem("memory").pipe_file(damaged.location, b"short")
     with pytest.raises(suite_format.DamagedCheckpointError, match=r"abig/step_00000002"):
         damaged.load()
     with pytest.raises(suite_format.DamagedCheckpointError, match=r"abig/step_00000002"):
