@@ -69,14 +69,25 @@ class Architecture(Shape):
         d_vocab: tokens that can be read; the task says how many.
         n_ctx: positions.
         d_vocab_out: logits; d_vocab if not given, as in the published runs (measures drop those that no answer has).
+        causal: whether a position sees only itself and those before it. Models trained here all are.
+        attention_coefficient: c in [0, 1]; a head's pattern is c * softmax + (1 - c) on the positions that it sees, so
+            that 0 is attention that is constant (Zhong et al. 2023, arXiv 2306.17844). 1 in models trained here.
+
+    Raises:
+        ValueError: a field is outside what is said above; the message names it.
     """
 
     d_vocab: int
     n_ctx: int
     d_vocab_out: int | None = None
+    causal: bool = True
+    attention_coefficient: float = 1.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "attention_coefficient", float(self.attention_coefficient))
         super().__post_init__()
+        if not 0 <= self.attention_coefficient <= 1:
+            raise ValueError(f"attention_coefficient: got {self.attention_coefficient}; expected 0 to 1")
         if self.d_vocab_out is None:
             object.__setattr__(self, "d_vocab_out", self.d_vocab)
 
@@ -86,7 +97,13 @@ class Architecture(Shape):
         return cls(**asdict(shape), d_vocab=task.d_vocab, n_ctx=task.n_ctx)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Its fields, from which ``Architecture(**fields)`` makes it again.
+
+        How attention is done is left out where it is the usual way, which is all that training does: so files that
+        were written before there was a choice are equal to those written since.
+        """
+        usual = {"causal": True, "attention_coefficient": 1.0}
+        return {field: value for field, value in asdict(self).items() if usual.get(field) != value}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 import torch.nn.functional as F
 from einops import einsum, repeat
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformer_lens import HookedRootModule, TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
@@ -68,6 +68,7 @@ class HookedTransformer(HookedRootModule):
             d_vocab_out=arch.d_vocab_out,
             act_fn=arch.activation,
             normalization_type=arch.normalization,
+            attention_dir="causal" if arch.causal else "bidirectional",
             architecture="grokscope",
         )
         self.embed = _Embedding(arch, "embed.")
@@ -97,15 +98,28 @@ class HookedTransformer(HookedRootModule):
         return model.eval()
 
     def forward(
-        self, tokens: Int[Tensor, "batch position"], stop_at_layer: int | None = None
+        self,
+        tokens: Int[Tensor, "batch position"],
+        stop_at_layer: int | None = None,
+        attention_mask: Bool[Tensor, "batch position"] | Int[Tensor, "batch position"] | None = None,
     ) -> Float[Tensor, "batch position d_vocab_out"]:
-        """Logits; or, with ``stop_at_layer``, the residual stream entering that block, computing nothing further."""
-        n_positions = tokens.shape[1]
+        """Logits; or, with ``stop_at_layer``, the residual stream entering that block, computing nothing further.
+
+        Args:
+            tokens: what is read.
+            stop_at_layer: number of the first block that is not run.
+            attention_mask: 1 where a token is content, 0 where it is padding, which may be anywhere; no mask if all
+                are content. Content is read as if the padding were not there: it is not attended to and takes up no
+                position. What comes out at padding is finite and means nothing.
+        """
         embedded = self.hook_embed(self.embed.W_E[tokens])
-        positions = repeat(self.pos_embed.W_pos[:n_positions], "p d -> b p d", b=len(tokens))
+        if attention_mask is None:
+            positions = repeat(self.pos_embed.W_pos[: tokens.shape[1]], "p d -> b p d", b=len(tokens))
+        else:
+            positions = self.pos_embed.W_pos[(attention_mask.long().cumsum(1) - 1).clamp(min=0)]
         resid = embedded + self.hook_pos_embed(positions)
         for block in self.blocks[:stop_at_layer]:
-            resid = block(resid)
+            resid = block(resid, attention_mask)
         if stop_at_layer is not None:
             return resid
         return self.unembed(self.ln_final(resid))
@@ -167,7 +181,9 @@ class _Block(nn.Module):
         self.ln2 = _LayerNorm(arch, f"{prefix}ln2.") if arch.normalization else nn.Identity()
         self.mlp = _MLP(arch, f"{prefix}mlp.")
 
-    def forward(self, resid: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
+    def forward(
+        self, resid: Float[Tensor, "batch position d_model"], attention_mask: Tensor | None
+    ) -> Float[Tensor, "batch position d_model"]:
         resid_pre = self.hook_resid_pre(resid)
         forks = [self.hook_q_input, self.hook_k_input, self.hook_v_input]
         own = [
@@ -178,7 +194,7 @@ class _Block(nn.Module):
         # cache keeps: [batch, position, d_model], whichever other hooks are attached.
         shared = self.ln1(resid_pre)
         inputs = [shared if x is None else x for x in own]
-        resid_mid = self.hook_resid_mid(resid_pre + self.hook_attn_out(self.attn(*inputs)))
+        resid_mid = self.hook_resid_mid(resid_pre + self.hook_attn_out(self.attn(*inputs, attention_mask)))
         mlp_out = self.hook_mlp_out(self.mlp(self.ln2(self.hook_mlp_in(resid_mid))))
         return self.hook_resid_post(resid_mid + mlp_out)
 
@@ -191,6 +207,8 @@ class _Attention(_Parameters):
 
     def __init__(self, arch: Architecture, prefix: str) -> None:
         super().__init__(arch, prefix)
+        self.causal = arch.causal
+        self.coefficient = arch.attention_coefficient
         self.hook_q = HookPoint()
         self.hook_k = HookPoint()
         self.hook_v = HookPoint()
@@ -199,19 +217,37 @@ class _Attention(_Parameters):
         self.hook_z = HookPoint()
         self.hook_result = HookPoint()
 
-    def forward(self, q_input: Tensor, k_input: Tensor, v_input: Tensor) -> Float[Tensor, "batch position d_model"]:
+    def forward(
+        self, q_input: Tensor, k_input: Tensor, v_input: Tensor, attention_mask: Tensor | None
+    ) -> Float[Tensor, "batch position d_model"]:
         q = self.hook_q(_project(q_input, self.W_Q) + self.bias("b_Q"))
         k = self.hook_k(_project(k_input, self.W_K) + self.bias("b_K"))
         v = self.hook_v(_project(v_input, self.W_V) + self.bias("b_V"))
         scores = einsum(q, k, "b q h e, b k h e -> b h q k") / q.shape[-1] ** 0.5
-        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        seen = self._seen(scores.shape[-1], attention_mask, scores.device)
         scores = self.hook_attn_scores(scores.masked_fill(~seen, -torch.inf))
-        pattern = self.hook_pattern(scores.softmax(-1))
+        pattern = scores.softmax(-1)
+        if self.coefficient != 1:
+            pattern = (self.coefficient * pattern + (1 - self.coefficient)).masked_fill(~seen, 0)
+        pattern = self.hook_pattern(pattern)
         z = self.hook_z(einsum(pattern, v, "b h q k, b k h e -> b q h e"))
         if self.hook_result.has_hooks():
             result = self.hook_result(einsum(z, self.W_O, "b p h e, h e d -> b p h d"))
             return result.sum(2) + self.bias("b_O")
         return einsum(z, self.W_O, "b p h e, h e d -> b p d") + self.bias("b_O")
+
+    def _seen(
+        self, n_positions: int, attention_mask: Tensor | None, device: torch.device
+    ) -> Bool[Tensor, "query key"] | Bool[Tensor, "batch 1 query key"]:
+        """Which keys a query attends to."""
+        seen = torch.ones(n_positions, n_positions, dtype=torch.bool, device=device)
+        if self.causal:
+            seen = seen.tril()
+        if attention_mask is None:
+            return seen
+        # Each query sees itself as well, so that at padding, which nothing reads, the softmax is of something.
+        itself = torch.eye(n_positions, dtype=torch.bool, device=device)
+        return (seen & attention_mask.bool()[:, None, None, :]) | itself
 
 
 def _project(x: Tensor, w: Float[Tensor, "head d_model d_head"]) -> Float[Tensor, "batch position head d_head"]:

@@ -195,6 +195,10 @@ def _batch_of(step: int, size: int, seed: int, shown: np.ndarray) -> np.ndarray:
 
 def check_fit(arch: Architecture, member: Member, settings: TrainingSettings) -> None:
     """Raises ValueError, naming the field, unless the member can be trained so."""
+    for field, usual in (("causal", True), ("attention_coefficient", 1.0)):
+        got = getattr(arch, field)
+        if got != usual:
+            raise ValueError(f"{field}: got {got}; expected {usual}, the only one that is trained here")
     task = member.task
     assert arch.d_vocab_out is not None
     for name, has, needs in (

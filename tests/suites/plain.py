@@ -62,10 +62,12 @@ def plain_forward(
         scores = torch.full((len(tokens), arch.n_heads, n, n), -torch.inf)
         for h in heads:
             for query in range(n):
-                for key in range(query + 1):
+                for key in range(query + 1 if arch.causal else n):
                     dot = (of_head["q"][h][:, query] * of_head["k"][h][:, key]).sum(-1)
                     scores[:, h, query, key] = dot / arch.d_head**0.5
-        pattern = at(f"{b}.attn.hook_pattern", at(f"{b}.attn.hook_attn_scores", scores).softmax(-1))
+        visible, c = scores > -torch.inf, arch.attention_coefficient
+        mixed = torch.where(visible, c * at(f"{b}.attn.hook_attn_scores", scores).softmax(-1) + 1 - c, 0.0)
+        pattern = at(f"{b}.attn.hook_pattern", mixed)
         z = at(f"{b}.attn.hook_z", torch.stack([pattern[:, h] @ of_head["v"][h] for h in heads], dim=2))
         results = torch.stack([z[:, :, h] @ w[f"{b}.attn.W_O"][h] for h in heads], dim=2)
         attn_out = at(f"{b}.attn.hook_result", results).sum(2) + bias(f"{b}.attn.b_O", (arch.d_model,))

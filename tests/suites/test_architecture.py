@@ -44,3 +44,20 @@ def test_initial_weights_have_the_published_scale_and_follow_the_seed():
 def test_bad_fields_are_named(fields, says):
     with pytest.raises(ValueError, match=says):
         Shape(**fields)
+
+
+def test_the_usual_attention_is_not_written_down():
+    """So that what was written before there was a choice is what is written now."""
+    usual = Architecture(d_vocab=5, n_ctx=3)
+    assert "causal" not in usual.to_dict()
+    assert "attention_coefficient" not in usual.to_dict()
+    other = Architecture(d_vocab=5, n_ctx=3, causal=False, attention_coefficient=0)
+    assert (other.to_dict()["causal"], other.to_dict()["attention_coefficient"]) == (False, 0.0)
+    for arch in (usual, other):
+        assert Architecture(**arch.to_dict()) == arch
+
+
+@pytest.mark.parametrize("c", [-0.1, 1.5, float("nan")])
+def test_a_coefficient_is_a_share(c):
+    with pytest.raises(ValueError, match=r"attention_coefficient: got .*; expected 0 to 1"):
+        Architecture(d_vocab=5, n_ctx=3, attention_coefficient=c)

@@ -34,6 +34,54 @@ def test_logits_are_those_of_the_plain_definition_and_of_the_native_bridge(arch)
     torch.testing.assert_close(logits, native_bridge(arch, weights)(TOKENS), atol=1e-5, rtol=1e-5)
 
 
+OTHER_ATTENTION = [
+    Architecture(
+        **{**ARCH.to_dict(), "causal": causal, "attention_coefficient": c, "normalization": norm},
+    )
+    for causal, c, norm in itertools.product((True, False), (0, 0.3, 1.0), (None, "LN"))
+]
+
+
+@pytest.mark.parametrize("arch", OTHER_ATTENTION, ids=str)
+def test_attention_both_ways_and_in_part_constant(arch):
+    weights = noisy_weights(arch)
+    logits, cache = HookedTransformer.with_weights(arch, weights).run_with_cache(TOKENS)
+    expected_logits, expected = plain_forward(arch, weights, TOKENS)
+    torch.testing.assert_close(logits, expected_logits, atol=1e-5, rtol=1e-5)
+    for name, value in expected.items():
+        torch.testing.assert_close(cache[name], value, atol=1e-5, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+    if arch.attention_coefficient == 0:
+        assert cache["blocks.0.attn.hook_pattern"].unique().tolist() == ([0, 1] if arch.causal else [1])
+
+
+MASKS = {
+    "left": [[0, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 1]],
+    "right": [[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 0]],
+    "anywhere": [[0, 1, 0, 1], [1, 0, 0, 1], [1, 0, 1, 1], [0, 0, 0, 0]],
+}
+
+
+@pytest.mark.parametrize("type", [torch.int64, torch.bool])
+@pytest.mark.parametrize("side", MASKS)
+@pytest.mark.parametrize("arch", [ARCH, *OTHER_ATTENTION[1::2]], ids=str)
+def test_padded_content_is_read_as_if_it_were_alone(arch, side, type):
+    model = HookedTransformer.with_weights(arch, noisy_weights(arch))
+    mask = torch.tensor(MASKS[side])
+    logits, cache = model.run_with_cache(TOKENS[:4], attention_mask=mask.to(type))
+    assert all(value.isfinite().all() for name, value in cache.items() if not name.endswith("hook_attn_scores"))
+    for tokens, content, found in zip(TOKENS, mask.bool(), logits, strict=False):
+        if content.any():
+            alone = model(tokens[content][None])[0]
+            torch.testing.assert_close(found[content], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_a_mask_without_padding_changes_nothing():
+    model = hooked()
+    assert torch.equal(model(TOKENS, attention_mask=torch.ones_like(TOKENS)), model(TOKENS))
+    before = model(TOKENS, stop_at_layer=1)
+    assert torch.equal(model(TOKENS, stop_at_layer=1, attention_mask=torch.ones_like(TOKENS)), before)
+
+
 def test_shorter_and_narrower_inputs_and_outputs():
     arch = Architecture(d_vocab=11, n_ctx=4, d_model=8, n_heads=2, d_head=3, d_mlp=5, d_vocab_out=7)
     weights = noisy_weights(arch)
@@ -261,3 +309,5 @@ def test_the_configuration_says_what_the_model_is():
     cfg = hooked().cfg
     assert (cfg.n_layers, cfg.n_heads, cfg.d_model, cfg.d_head, cfg.d_mlp) == (2, 2, 8, 4, 32)
     assert (cfg.d_vocab, cfg.d_vocab_out, cfg.n_ctx, cfg.act_fn, cfg.normalization_type) == (11, 11, 4, "relu", "LN")
+    assert cfg.attention_dir == "causal"
+    assert HookedTransformer(OTHER_ATTENTION[-1]).cfg.attention_dir == "bidirectional"

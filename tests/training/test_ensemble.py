@@ -158,6 +158,12 @@ def test_a_float32_loss_loses_what_a_float64_loss_keeps():
         (ARCH, TrainingSettings(steps=1, batch_size=500), "batch_size: got 500; expected at most 85"),
         (Architecture(d_vocab=11, n_ctx=3), TrainingSettings(steps=1), "d_vocab: got 11; expected at least 12"),
         (Architecture(d_vocab=12, n_ctx=2), TrainingSettings(steps=1), "n_ctx: got 2; expected at least 3"),
+        (Architecture(d_vocab=12, n_ctx=3, causal=False), TrainingSettings(steps=1), "causal: got False"),
+        (
+            Architecture(d_vocab=12, n_ctx=3, attention_coefficient=0.5),
+            TrainingSettings(steps=1),
+            r"attention_coefficient: got 0\.5; expected 1\.0, the only one that is trained here",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(arch, settings, says):
