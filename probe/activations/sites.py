@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from jaxtyping import Float
+from torch import Tensor
+
 LOGITS = "unembed.hook_out"
 """The hook point at which the logits are, in our models and in a ``TransformerBridge``."""
 
@@ -30,6 +33,9 @@ def match_sites(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...
     return tuple(name for name in names if name in matched)
 
 
+_BEFORE_BLOCKS = re.compile(r"hook_embed|hook_pos_embed|(embed|pos_embed|rotary_emb)\..*")
+
+
 def stop_layer(sites: Iterable[str], n_layers: int) -> int | None:
     """How many blocks have to be run for these sites; None if the forward pass has to go on to the logits."""
     needed = 0
@@ -37,6 +43,16 @@ def stop_layer(sites: Iterable[str], n_layers: int) -> int | None:
         block = re.match(r"blocks\.(\d+)\.", site)
         if block:
             needed = max(needed, int(block[1]) + 1)
-        elif site not in ("hook_embed", "hook_pos_embed"):
+        elif not _BEFORE_BLOCKS.fullmatch(site):
             return None
     return min(needed, n_layers)
+
+
+def by_query(site: str) -> bool:
+    """Whether a site's activations are [example, head, query, key], where others have the position second."""
+    return site.endswith(("hook_pattern", "hook_attn_scores"))
+
+
+def position_second(site: str, activation: Tensor) -> Float[Tensor, "example position ..."]:
+    """A view with the position as second axis: of patterns and scores the query, so [example, query, head, key]."""
+    return activation.transpose(1, 2) if by_query(site) else activation

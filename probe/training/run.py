@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from probe import storage
+from probe.device import default_device
 from probe.suites import format as suite_format
 from probe.suites.architecture import Architecture
 from probe.tasks import task_to_dict
@@ -72,11 +73,6 @@ def train(
             if done:
                 return
         ensemble.train_step()
-
-
-def default_device() -> str:
-    """CUDA where there is a GPU, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def missing_steps(folder: str, model: str, wanted: Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,168 @@
+"""A capture from beginning to end: what it will take, every checkpoint into the store, the dataset at the end."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import xarray as xr
+from zarr.storage import MemoryStore
+
+from probe.activations.capture_store import CaptureStore
+from probe.activations.dataset import open_capture
+from probe.activations.forward import Metric
+from probe.activations.planning import Form, described, plans_of
+from probe.activations.selection import Project
+from probe.activations.streaming import Captured, Request, stream_checkpoint
+from probe.activations.writing import write_examples, write_reduced
+
+if TYPE_CHECKING:
+    from probe.suites import Checkpoint, Suite
+
+
+def capture(
+    suite: "Suite",
+    inputs: Any,
+    sites: Sequence[str],
+    *,
+    models: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
+    positions: Any = "all",
+    heads: Sequence[int] | None = None,
+    project: Project | None = None,
+    reduce: str | None = None,
+    over: Literal["example", "position"] = "example",
+    gradient_of: str | Metric | None = None,
+    dtype: Literal["float16", "float32"] | None = None,
+    out: str | Path | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Activations of a suite, labelled by model, step, example, position, head and unit, on disk as they come.
+
+    Memory holds one model, one batch and what waits for the disk, whatever the number of examples, steps and models.
+    Interrupted in any way, the same call goes on with the checkpoint that it was in.
+
+    Args:
+        suite: whose checkpoints.
+        inputs: a Task, token ids, texts (read with the suite's tokenizer), or what a tokenizer returns. Padding is
+            masked and never captured.
+        sites: hook names, or patterns over them (``blocks.*.hook_resid_post``).
+        models: names; all, if not given.
+        steps: training steps; all that a model has, if not given.
+        positions: ``"all"``, ``"answer"``, ``"last"``, an index, a slice, or a mask [example, position].
+        heads: kept of sites that have heads; all, if not given.
+        project: [unit, k], onto which the last axis is projected: one for all sites, by site or pattern, or a function
+            of model and site.
+        reduce: instead of the examples ``"mean"``, ``"covariance"`` (of the population, with the mean) or ``"gram"``
+            (the sum of products) of the last axis, in float64; or ``"top-K"``, the K examples at which each unit is
+            largest.
+        over: what is reduced: ``"example"``, at each kept position, or ``"position"``, examples and positions alike.
+        gradient_of: ``"loss"``, or a function of logits and batch to a number per example: its gradient at each site is
+            captured as ``<site>.grad``.
+        dtype: ``"float32"`` or ``"float16"``; as the model computes, if not given, but float32 for bfloat16.
+        out: local folder or fsspec URL; in memory, if not given.
+        batch_size: examples in a forward pass; about 8,000 tokens, if not given.
+        device: where the models run; a GPU where there is one, if not given.
+        progress: whether progress and time left are shown on the error stream.
+
+    Returns:
+        The capture, as ``open_capture`` gives it: nothing is read before it is asked for.
+
+    Raises:
+        ValueError: something asked for is not there, the capture would not fit on the disk, or ``out`` holds another.
+        OSError: the disk is full after all; what was captured is whole, and the same call goes on.
+    """
+    request = Request(inputs, sites, positions, heads, project, gradient_of, batch_size, device)
+    form = Form(reduce, over, dtype)
+    checkpoints = list(suite.checkpoints(models, steps))
+    plans = plans_of(checkpoints, request, form)
+    any_plan = next(iter(plans.values()))
+    store = CaptureStore("memory", MemoryStore()) if out is None else CaptureStore.at(out)
+    store.check(described(request, any_plan))
+    todo = [checkpoint for checkpoint in checkpoints if not _is_there(store, checkpoint)]
+    _check_room(store, sum(plans[checkpoint.model.name].bytes for checkpoint in todo))
+    store.claim(described(request, any_plan), any_plan.inputs, any_plan.selection.positions.index)
+    write = write_examples if reduce is None else write_reduced
+    with _progress(len(todo) * len(any_plan.inputs), progress) as advance:
+        for checkpoint in todo:
+            plan = plans[checkpoint.model.name]
+            with (
+                store.writing(checkpoint.model.name, checkpoint.step) as writer,
+                # when it is closed the model goes, whatever has happened
+                closing(stream_checkpoint(checkpoint, request, plan.inputs, plan.selection)) as pieces,
+            ):
+                write(writer, _told(pieces, advance), plan)
+                writer.finish(_about(checkpoint))
+    return open_capture(store, models=list(plans))
+
+
+def _told(pieces: Iterator[Captured], advance: Callable[[int, str], object]) -> Iterator[Captured]:
+    """The pieces as they come; of each that has been dealt with, the progress is told."""
+    for piece in pieces:
+        yield piece
+        name, step = piece.checkpoint.model.name, piece.checkpoint.step
+        advance(piece.examples.stop - piece.examples.start, f"{name} at step {step:,}")
+
+
+def _about(checkpoint: "Checkpoint") -> dict[str, Any]:
+    """What a group says of itself; JSON has no nan, so what is not known is null."""
+    seen = checkpoint.tokens_seen
+    return {
+        "model": checkpoint.model.name,
+        "step": checkpoint.step,
+        "n_params": checkpoint.n_params,
+        "tokens_seen": None if math.isnan(seen) else seen,
+        "weights": checkpoint.digest,
+        "location": checkpoint.location,
+    }
+
+
+def _is_there(store: CaptureStore, checkpoint: "Checkpoint") -> bool:
+    """Whether a checkpoint is captured.
+
+    Raises:
+        ValueError: it is, but of other weights.
+    """
+    about = store.about(checkpoint.model.name, checkpoint.step) if store.request() is not None else None
+    if about is None:
+        return False
+    if checkpoint.model.at_hand(checkpoint.step) and about["weights"] != checkpoint.digest:
+        raise ValueError(
+            f"out: {store.address} holds {checkpoint.model.name} at step {checkpoint.step} with other weights than"
+            f" {checkpoint.location}; choose another, or delete its folder"
+        )
+    return True
+
+
+def _check_room(store: CaptureStore, needed: int) -> None:
+    free = store.free_bytes()
+    if free is not None and needed > free:
+        raise ValueError(
+            f"out: the capture takes {_size(needed)} and {_size(free)} are free at {store.address}; keep fewer sites,"
+            " positions, heads, models or steps, store float16, project, or reduce"
+        )
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:,.1f} MB"
+
+
+@contextmanager
+def _progress(total: int, shown: bool) -> Iterator[Any]:
+    """Within it, a function that says how many more examples are done, and of what."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(file=sys.stderr), disable=not (shown and total)) as bar:
+        task = bar.add_task("", total=max(total, 1))
+        yield lambda n, what: bar.update(task, advance=n, description=what)
