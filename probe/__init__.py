@@ -7,6 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from probe.activations.capturing import capture
+    from probe.activations.dataset import open_capture
+    from probe.activations.streaming import stream
     from probe.batch.results import arrays, results, status
     from probe.batch.run import run
     from probe.batch.schema import Batch, load_batch
@@ -19,11 +22,14 @@ _HOME = {
     "ModularArithmetic": "probe.tasks",
     "Suite": "probe.suites",
     "arrays": "probe.batch.results",
+    "capture": "probe.activations.capturing",
     "load_batch": "probe.batch.schema",
+    "open_capture": "probe.activations.dataset",
     "open_suite": "probe.suites",
     "results": "probe.batch.results",
     "run": "probe.batch.run",
     "status": "probe.batch.results",
+    "stream": "probe.activations.streaming",
 }
 
 __all__ = [
@@ -32,11 +38,14 @@ __all__ = [
     "ModularArithmetic",
     "Suite",
     "arrays",
+    "capture",
     "load_batch",
+    "open_capture",
     "open_suite",
     "results",
     "run",
     "status",
+    "stream",
 ]
 
 

@@ -10,7 +10,7 @@ import probe
 HEAVY = {"torch", "pandas", "transformer_lens", "xarray", "zarr", "duckdb", "plotly", "scipy", "sympy"}
 NOUNS = [
     *("Batch", "Checkpoint", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite", "results"),
-    *("run", "status"),
+    *("run", "status", "capture", "open_capture", "stream"),
 ]
 
 

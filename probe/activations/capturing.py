@@ -95,8 +95,9 @@ def capture(
                 # when it is closed the model goes, whatever has happened
                 closing(stream_checkpoint(checkpoint, request, plan.inputs, plan.selection)) as pieces,
             ):
+                about = _about(checkpoint)  # now, since afterwards its weights may have been given back
                 write(writer, _told(pieces, advance), plan)
-                writer.finish(_about(checkpoint))
+                writer.finish(about)
     return open_capture(store, models=list(plans))
 
 
@@ -157,12 +158,7 @@ def _progress(total: int, shown: bool) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(file=sys.stderr), disable=not (shown and total)) as bar:
+    words = TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), TextColumn("{task.description}")
+    with Progress(BarColumn(), *words, console=Console(file=sys.stderr), disable=not (shown and total)) as bar:
         task = bar.add_task("", total=max(total, 1))
         yield lambda n, what: bar.update(task, advance=n, description=what)

@@ -1,7 +1,7 @@
 """Checkpoints through their inputs, batch by batch, what is kept of each handed on and nothing held."""
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,7 @@ def stream(
 
 def stream_checkpoint(
     checkpoint: "Checkpoint", request: Request, inputs: Inputs, selection: Selection
-) -> Iterator[Captured]:
+) -> Generator[Captured, None, None]:
     """One checkpoint's batches. When it ends, however it ends, the model's memory is given back."""
     device = request.device or default_device()
     model = checkpoint.load(device)
