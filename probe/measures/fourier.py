@@ -1,4 +1,4 @@
-"""The discrete Fourier basis on Z_p and what is read from it: norms, power by frequency, Gini, circles.
+"""The discrete Fourier basis on Z_p and what is read from it: norms, power by frequency, Gini, circles, targets.
 
 Frequencies are k = 0 (the constant), 1, ..., p // 2, with angle w_k = 2 pi k / p. Source: Nanda et al. 2023,
 arXiv 2301.05217, section 4.1 and appendix; the Gini coefficient as in Hurley & Rickard 2009, arXiv 0811.4706.
@@ -7,10 +7,12 @@ arXiv 2301.05217, section 4.1 and appendix; the Gini coefficient as in Hurley & 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -34,6 +36,45 @@ def fourier_basis(p: int, device: torch.device | str | None = None) -> Float[Ten
     if p % 2 == 0:
         basis[-1] *= 0.5**0.5
     return basis
+
+
+@dataclass(frozen=True)
+class FourierTargets:
+    """The cosine and sine of each frequency at some tokens, as targets of a probe.
+
+    Attributes:
+        values: cos(w_k c), sin(w_k c), amplitude 1, frequencies in the given order.
+        frequencies: k of each column: as labels they make one target of a cosine and its sine.
+        names: such as "cos 14" and "sin 14".
+    """
+
+    values: Float[Tensor, "example target"]
+    frequencies: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+def fourier_targets(
+    c: Int[Tensor | np.ndarray, " example"], p: int, frequencies: Sequence[int] | None = None
+) -> FourierTargets:
+    """Targets of a Fourier probe: what a network that computes c by rotations represents (Nanda et al. 2023).
+
+    ``frequencies`` are all of 1..p//2 unless given. k = p/2 has a cosine only; so there are p - 1 targets for all.
+
+    Raises ValueError for c that is not a vector of integers, or a frequency outside 1..p//2.
+    """
+    c = torch.as_tensor(c)
+    if c.ndim != 1 or c.is_floating_point():
+        raise ValueError(f"c: {c.dtype} of shape {tuple(c.shape)} given, expected integers, one per example")
+    basis = fourier_basis(p, c.device)
+    chosen = list(range(1, p // 2 + 1)) if frequencies is None else list(frequencies)
+    check_frequencies(chosen, p, "frequencies")
+    if not chosen:
+        raise ValueError(f"frequencies: none given, expected one or more of 1 to {p // 2}")
+    rows = [(k, row) for k in chosen for row in (2 * k - 1, 2 * k) if row < p]
+    amplitude = torch.stack([basis[2 * k - 1, 0] for k, _ in rows])
+    waves = basis[[row for _, row in rows]] / amplitude.unsqueeze(-1)
+    names = tuple(f"{'cos' if row % 2 else 'sin'} {k}" for k, row in rows)
+    return FourierTargets(waves[:, c.long() % p].T, tuple(k for k, _ in rows), names)
 
 
 def fourier_norms(W: Float[Tensor | np.ndarray, "*batch p d"]) -> Float[Tensor, "*batch p"]:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from probe.measures.fourier import circle, fourier_basis, fourier_norms, frequency_power, gini
+from probe.measures.fourier import circle, fourier_basis, fourier_norms, fourier_targets, frequency_power, gini
 
 moduli = st.integers(2, 40)
 
@@ -159,3 +159,39 @@ def test_frequencies_outside_the_group_are_refused_with_the_nearest(k, nearest):
 def test_a_vector_is_not_a_matrix():
     with pytest.raises(ValueError, match=r"W: shape \(5,\) given"):
         frequency_power(torch.ones(5))
+
+
+@pytest.mark.parametrize("p", [2, 7, 12, 113])
+def test_targets_are_cosine_and_sine_of_each_frequency(p):
+    c = torch.tensor([0, 1, p - 1, p, -1, 5])  # tokens are taken mod p
+    targets = fourier_targets(c, p)
+    assert targets.values.shape == (6, p - 1)
+    columns = zip(targets.names, targets.frequencies, targets.values.T.tolist(), strict=True)
+    for name, k, column in columns:
+        wave, named = name.split()
+        assert int(named) == k
+        function = {"cos": math.cos, "sin": math.sin}[wave]
+        assert column == pytest.approx([function(2 * math.pi * k * t / p) for t in c.tolist()], abs=1e-12)
+    expected = [(wave, k) for k in range(1, p // 2 + 1) for wave in ("cos", "sin") if wave == "cos" or 2 * k < p]
+    assert targets.names == tuple(f"{wave} {k}" for wave, k in expected)
+
+
+def test_targets_of_chosen_frequencies_keep_their_order():
+    every, chosen = fourier_targets(np.arange(11), 11), fourier_targets(np.arange(11), 11, [4, 2])
+    assert chosen.names == ("cos 4", "sin 4", "cos 2", "sin 2")
+    assert chosen.frequencies == (4, 4, 2, 2)
+    torch.testing.assert_close(chosen.values, every.values[:, [6, 7, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((torch.arange(5), 9, [5]), "frequencies: frequency 5 given, expected 1 to 4.* same frequency as 4"),
+        ((torch.arange(5), 9, []), "frequencies: none given, expected one or more of 1 to 4"),
+        ((torch.ones(5), 9), r"c: torch.float32 of shape \(5,\) given, expected integers, one per example"),
+        ((torch.ones(5, 1, dtype=torch.int64), 9), r"c: torch.int64 of shape \(5, 1\) given"),
+    ],
+)
+def test_wrong_targets_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fourier_targets(*arguments)
