@@ -11,6 +11,12 @@ dimensions unless said otherwise.
 * ``key_frequencies``  which frequencies a network uses, by three named rules, each beside a null
 * ``transition``       when a network memorized, when it generalized, and the phases between
 * ``intervals``        bootstrap intervals over seeds
+* ``folds``            which examples are held out together; scores, their intervals and differences
+* ``moments``          means and products of activations and targets, accumulated batch by batch
+* ``linear``           ridge probes of every entry and target at once, from moments
+* ``classifiers``      logistic probes
+* ``directions``       mass-mean and LDA directions, from moments
+* ``controls``         what a probe's score is compared with: shuffled targets, a probe that is not linear
 
 Nothing is imported here: ``from probe.measures.fourier import frequency_power`` loads torch, importing this
 package does not.
