@@ -5,6 +5,12 @@
 ``suite``         Suite, Model and Checkpoint: what there is, without loading it
 ``opening``       from a path or name to the suite there
 ``trained``       models that were trained here
+``pretrained``    models in transformers' format, in local folders
+``weight_files``  which of such a folder's files hold the weights, their hash, their tensors
+``families``      what published families call their checkpoints, and how they were trained
+``hub``           models on the hub, fetched one checkpoint at a time
+``hub_listing``   what the hub says that it has, and the error where it says nothing
+``hub_cache``     what is in the hub client's cache, or in a mirror
 ``hooked``        our compact transformer as a hooked model, with TransformerLens' hook names
 """
 

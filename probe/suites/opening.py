@@ -1,17 +1,75 @@
 """From a path or a name to the suite there."""
 
-from probe.suites.suite import Suite
+from collections.abc import Sequence
+from pathlib import Path
+
+from probe import storage
+from probe.suites.hub import names_on_hub, read_hub
+from probe.suites.pretrained import read_pretrained
+from probe.suites.suite import Model, Suite
 from probe.suites.trained import read_trained
+from probe.tasks import Task
+
+_LOOKED_FOR = (
+    "expected folders that each hold a config.json and weights: models that were trained here"
+    " (<model>/step_00001000.safetensors), or in a local folder models in transformers' format"
+    " (<model>/step1000/model.safetensors, or step1000/model.safetensors of one model, or model.safetensors of one"
+    " step); or a name on the hub, such as EleutherAI/pythia-70m"
+)
 
 
-def open_suite(path: str) -> Suite:
-    """The suite in a folder (local path or fsspec URL) of models with ``config.json`` and weights per step.
+def open_suite(
+    address: str | Path,
+    *,
+    steps: Sequence[int] | None = None,
+    deduped: bool = False,
+    mirror: str | Path | None = None,
+    keep: int | None = None,
+    tokens_per_step: float | None = None,
+    task: Task | None = None,
+) -> Suite:
+    """The suite at an address: models that were trained here, models in transformers' format, or models on the hub.
+
+    Args:
+        address: a folder of models that were trained here (local path or fsspec URL); a local folder of models in
+            transformers' format, as ``read_pretrained`` finds them; or names on the hub, with braces for several of
+            them: ``"EleutherAI/pythia-{70m,160m,410m}"``. Of a folder and a name on the hub, the folder is taken.
+        steps: the only ones to offer; all that there are, if not given.
+        deduped: of names on the hub, those that end in ``-deduped``.
+        mirror: local folder in the layout of the hub's cache (``models--Org--name/``) to read instead of the hub.
+        keep: how many fetched checkpoints are kept after use (``Model.release``): 0 for a sweep that needs the disk of
+            one. All, if not given. What was in the cache before is never deleted.
+        tokens_per_step: training tokens in an optimizer step, for models where neither they nor their family say.
+        task: what models are asked that were not trained here.
+
+    Returns:
+        Models are named after their folder, or after the last part of their name on the hub.
 
     Raises:
-        ValueError: there is no model in it; the message says what is looked for.
+        ValueError: there is no suite, model or step there, or an argument has no meaning for it; the message names it.
+        HubUnreachableError: the hub gives no answer, or is not to be asked (``HF_HUB_OFFLINE=1``, ``mirror``), and not
+            all that is needed is in its cache; the message says what is and what is not.
     """
-    folder = str(path).rstrip("/")
-    models = read_trained(folder)
+    place = str(address).rstrip("/")
+    names = names_on_hub(place)
+    if names and not storage.exists(place):
+        if mirror is not None:
+            _refuse("a mirror, of which nothing is deleted", keep=keep)
+        repos = [f"{name}-deduped" for name in names] if deduped else names
+        return Suite.of(place, read_hub(repos, steps, mirror, keep, tokens_per_step, task), steps)
+    trained = read_trained(place)
+    models: Sequence[Model] = trained or read_pretrained(place, tokens_per_step, task)
     if not models:
-        raise ValueError(f"path: {folder} holds no suite; expected folders that each hold a config.json and weights")
-    return Suite.of(folder, models)
+        absent = "" if storage.exists(place) else " (there is no such folder)"
+        raise ValueError(f"path: {place} holds no suite; {_LOOKED_FOR}{absent}")
+    _refuse("a folder", deduped=deduped or None, mirror=mirror, keep=keep)
+    if trained:
+        _refuse("models that were trained here, which say it", tokens_per_step=tokens_per_step, task=task)
+    return Suite.of(place, models, steps)
+
+
+def _refuse(what: str, **given: object) -> None:
+    """Refuse arguments that would have no effect."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name}: got {value!r}, which means nothing for {what}")

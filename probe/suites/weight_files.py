@@ -1,0 +1,93 @@
+"""The files of a checkpoint in transformers' format: which of them hold the weights, their hash, their tensors.
+
+Tensors are read from safetensors, or from a ``.bin`` that holds tensors and nothing else; reading never runs code.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from probe.suites.format import DamagedCheckpointError
+
+CONFIG = "config.json"
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
+"""Files of which one is there wherever there is a tokenizer."""
+_WHOLE = ("model.safetensors", "pytorch_model.bin")
+_PART = re.compile(r"(model|pytorch_model)-(\d+)-of-(\d+)\.(safetensors|bin)")
+_NAMED = re.compile(r"GLOBAL (?!was )(\S+)")
+"""What torch says of a name that it does not look up for a pickle."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def weights_among(names: Collection[str]) -> list[str]:
+    """Which of a checkpoint's files hold its weights, safetensors if there are; none unless all parts are there."""
+    found = [match for name in sorted(names) if (match := _PART.fullmatch(name))]
+    for whole in _WHOLE:
+        if whole in names:
+            return [whole]
+        stem, kind = whole.split(".")
+        parts = [match for match in found if (match[1], match[4]) == (stem, kind)]
+        if parts and len(parts) == int(parts[0][3]):
+            return [match[0] for match in parts]
+    return []
+
+
+def weights_in(folder: Path) -> list[str]:
+    """Which files in a folder hold the weights of a checkpoint; none unless it has a configuration and all parts."""
+    names = [name for name in os.listdir(folder) if (folder / name).exists()]
+    return weights_among(names) if CONFIG in names else []
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a tokenizer's files are in a folder. From one without, transformers would make up one of two tokens."""
+    return any((folder / name).exists() for name in _TOKENIZER)
+
+
+def digest_of(hashes: Mapping[str, str]) -> str:
+    """One SHA-256 for all files with weights, given that of each by name; of a single file, its own."""
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file: after which the hub's cache has named it, or else computed."""
+    # One hop only: where a cache shares files between models, a second one leads to another kind of hash.
+    if path.is_symlink() and _SHA256.fullmatch(named := Path(os.readlink(path)).name):
+        return named
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, on the CPU.
+
+    Raises:
+        DamagedCheckpointError: the file cannot be read, or is a pickle that holds more than tensors.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except (safetensors.SafetensorError, OSError) as error:
+            raise DamagedCheckpointError(f"{path} cannot be read ({error}); delete it, and fetch it again") from error
+    try:
+        held: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many kinds; that of a refusal is pickle's, which nothing here imports
+        text = str(error)
+        if "weights_only" not in text:
+            raise DamagedCheckpointError(f"{path} cannot be read ({text}); delete it, and fetch it again") from error
+        named = _NAMED.search(text)
+        raise DamagedCheckpointError(
+            f"{path} is refused, because it is a pickle that holds more than tensors, and reading it could run code that"
+            f" it names{f', such as {named[1]}' if named else ''}; expected tensors only, best in model.safetensors"
+        ) from error
+    if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
+        raise DamagedCheckpointError(f"{path} holds a {type(held).__name__}; expected tensors by name")
+    return held
