@@ -30,6 +30,12 @@ INPUTS = "inputs"
 """Group that holds what was shown."""
 
 
+def lost(dtype: str | np.dtype) -> float | int:
+    """What zarr reads where a chunk's file is gone, of which it says nothing: a number that no activation is."""
+    kind = np.dtype(dtype)
+    return float(np.finfo(kind).max) if kind.kind == "f" else int(np.iinfo(kind).min)
+
+
 @dataclass(frozen=True)
 class CaptureStore:
     """Where a capture is: a local folder, an fsspec URL, or a zarr store in memory."""
@@ -176,9 +182,9 @@ class GroupWriter:
             dtype=dtype,
             chunks=(max(1, min(chunk, shape[0])), *shape[1:]) if shape else (),
             compressors=[Crc32cCodec()],  # activations do not compress; what is read is what was written
-            fill_value=np.nan if np.dtype(dtype).kind == "f" else -1,
+            fill_value=lost(dtype),
             dimension_names=dims,
-            config={"write_empty_chunks": True},  # a chunk that is not there is one that was lost
+            config={"write_empty_chunks": True},
         )
         self.arrays[name] = {"shape": list(shape), "dims": list(dims), "dtype": dtype}
 

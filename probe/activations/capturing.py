@@ -11,7 +11,7 @@ import xarray as xr
 from zarr.storage import MemoryStore
 
 from probe.activations.capture_store import CaptureStore
-from probe.activations.dataset import open_capture
+from probe.activations.dataset import as_dataset
 from probe.activations.forward import Metric
 from probe.activations.planning import Form, described, plans_of
 from probe.activations.selection import Project
@@ -98,7 +98,7 @@ def capture(
                 about = _about(checkpoint)  # now, since afterwards its weights may have been given back
                 write(writer, _told(pieces, advance), plan)
                 writer.finish(about)
-    return open_capture(store, models=list(plans))
+    return as_dataset(store, list(plans))
 
 
 def _told(pieces: Iterator[Captured], advance: Callable[[int, str], object]) -> Iterator[Captured]:

@@ -9,16 +9,14 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from probe.activations.capture_store import CaptureStore
+from probe.activations.capture_store import CaptureStore, lost
 from probe.activations.inputs import Inputs
 from probe.activations.positions import ABSENT
 
 Key = tuple[int | slice | np.ndarray, ...]
 
 
-def open_capture(
-    address: str | Path | CaptureStore, *, models: Sequence[str] | None = None, inputs: Any = None
-) -> xr.Dataset:
+def open_capture(address: str | Path, *, models: Sequence[str] | None = None, inputs: Any = None) -> xr.Dataset:
     """What was captured, as far as it is finished; nothing is read before it is asked for.
 
     A variable per site with dimensions model, step, example, position, head, unit, as far as it has them (``unit`` of
@@ -34,17 +32,26 @@ def open_capture(
     Raises:
         ValueError: there is no capture, it has no such model, or it is one of other inputs.
     """
-    store = address if isinstance(address, CaptureStore) else CaptureStore.at(address)
+    store = CaptureStore.at(address)
     request = store.request()
     if request is None:
         raise ValueError(f"address: {store.address} holds no capture; `probe capture` makes one")
     if inputs is not None and Inputs.of(inputs).digest != request["inputs"]:
         raise ValueError(f"inputs: {store.address} is a capture of other inputs than those given")
+    found = as_dataset(store, models)
+    for name in models or ():
+        if name not in found["model"]:
+            there = ", ".join(as_dataset(store)["model"].values) or "none finished yet"
+            raise ValueError(f"models: got {name!r}; {store.address} has {there}")
+    return found
+
+
+def as_dataset(store: CaptureStore, models: Sequence[str] | None = None) -> xr.Dataset:
+    """What is finished of these models, or of all."""
+    request = store.request()
+    assert request is not None
     groups = sorted(store.finished(), key=lambda about: (about["n_params"], about["model"], about["step"]))
     there = list(dict.fromkeys(about["model"] for about in groups))
-    for name in models or ():
-        if name not in there:
-            raise ValueError(f"models: got {name!r}; {store.address} has {', '.join(there) or 'none finished yet'}")
     chosen = {(about["model"], about["step"]): about for about in groups if models is None or about["model"] in models}
     names = [model for model in there if models is None or model in models]
     steps = sorted({step for _, step in chosen})
@@ -137,7 +144,7 @@ class _Site(BackendArray):
         values = np.full([len(positions) for positions in wanted], fill, self.dtype)
         for i, model in enumerate(wanted[0]):
             for j, step in enumerate(wanted[1]):
-                self._read_group(values[i, j], self.models[model], self.steps[step], wanted[2:])
+                self._read_group(values[i, j, ...], self.models[model], self.steps[step], wanted[2:])
         axes = zip(wanted, key, strict=True)
         return values.reshape([len(positions) for positions, part in axes if not isinstance(part, int | np.integer)])
 
@@ -150,14 +157,15 @@ class _Site(BackendArray):
             return
         chosen = tuple(_span(positions[mask]) for positions, mask in zip(wanted, own, strict=True))
         try:
-            if array.nchunks_initialized < array.nchunks:
-                raise ValueError(f"{array.nchunks - array.nchunks_initialized} of its chunks are gone")
-            into[np.ix_(*own)] = array.oindex[chosen] if chosen else array[()]
+            values = np.asarray(array.oindex[chosen] if chosen else array[()])
+            if (values == lost(self.dtype)).any():
+                raise ValueError("a chunk is gone")
         except ValueError as error:
             raise ValueError(
                 f"{self.store.address}: {self.site} of {model} at step {step} is damaged ({error}); delete its folder,"
                 " and the same capture makes it again"
             ) from error
+        into[np.ix_(*own)] = values
 
 
 def _span(positions: np.ndarray) -> slice | np.ndarray:

@@ -53,9 +53,7 @@ def check_reduction(name: str, layouts: Mapping[str, Layout]) -> None:
     reduction(name)
     for site, layout in layouts.items():
         if layout.dims[-1] == "key" and name != "mean":
-            raise ValueError(
-                f"reduce: {name!r} of {site} has no meaning, since its keys are positions; expected 'mean'"
-            )
+            raise ValueError(f"reduce: {name!r} of {site} has no meaning: its keys are positions; expected 'mean'")
 
 
 def bytes_reduced(name: str, layout: Layout) -> int:
@@ -80,7 +78,7 @@ class _Moments:
         present = ~x.isnan()
         if self.name != "mean":  # a sample is there as a whole or not at all
             present = present.all(-1, keepdim=True)
-        count = present.sum(0)
+        count = present.sum(0, dtype=torch.float64)
         mean = x.where(present, 0).sum(0) / count.clamp(min=1)
         deviations = (x - mean).where(present, 0)
         second = None if self.name == "mean" else torch.einsum("s...u,s...v->...uv", deviations, deviations)
@@ -117,7 +115,7 @@ class _Moments:
         # How many samples there are does not depend on head and unit, but on the key: short examples have fewer.
         dims = layout.dims if self.name == "mean" and layout.dims[-1] == "key" else ()
         count = self.count if dims else self.count.flatten(1)[:, 0]
-        return found | {".count": (dims, count.cpu().numpy())}
+        return found | {".count": (dims, count.long().cpu().numpy())}
 
 
 class _Top:

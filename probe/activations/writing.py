@@ -68,7 +68,7 @@ def _copy(into: Tensor, activation: Tensor, site: str) -> None:
     into.copy_(activation, non_blocking=True)
     if into.dtype == torch.float16 and activation.dtype != torch.float16:
         largest = activation.where(activation.isfinite(), 0).abs().max()
-        if largest > torch.finfo(torch.float16).max:
+        if largest >= torch.finfo(torch.float16).max:
             raise ValueError(f"dtype: {site} reaches {largest:.3g}, which float16 cannot hold; use float32")
 
 
