@@ -13,7 +13,8 @@ whole of a ridge fit, and coefficients were off by 2e-3 where spreads of directi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -22,6 +23,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe.measures.folds import N_FOLDS, check_shapes
+
+BLOCK = 1 << 18
+"""Numbers of a batch that are worked on at a time."""
 
 Batch = tuple[
     Float[Tensor | np.ndarray, "*batch example unit"],
@@ -55,24 +59,16 @@ class Moments:
             names = "(batch, folds, units, targets)"
             raise ValueError(f"moments: got {names} {shapes[1]} beside {shapes[0]}; expected the same")
         total = Moments(*(getattr(self, field.name).clone() for field in fields(self)))
-        for fold, n in enumerate(other.count.tolist()):
-            dx, dy = total._move_mean(fold, n, other.mean_x[..., fold, :], other.mean_y[fold])
+        for fold, (before, n) in enumerate(zip(self.count.tolist(), other.count.tolist(), strict=True)):
+            if n == 0:
+                continue
+            dx = _move_mean(total.mean_x[..., fold, :], before, other.mean_x[..., fold, :], n)
+            dy = _move_mean(total.mean_y[fold], before, other.mean_y[fold], n)
+            total.count[fold] += n
             total.xx[..., fold, :, :] += other.xx[..., fold, :, :] + dx.unsqueeze(-1) * dx.unsqueeze(-2)
             total.xy[..., fold, :, :] += other.xy[..., fold, :, :] + dx.unsqueeze(-1) * dy
             total.yy[fold] += other.yy[fold] + dy.square()
         return total
-
-    def _move_mean(self, fold: int, n: int, mean_x: Tensor, mean_y: Tensor) -> tuple[Tensor, Tensor]:
-        """Take n examples with these means into a fold's count and means; the row that combines the products."""
-        before = int(self.count[fold])
-        if n == 0:
-            return torch.zeros_like(mean_x), torch.zeros_like(mean_y)
-        dx, dy = mean_x - self.mean_x[..., fold, :], mean_y - self.mean_y[fold]
-        self.count[fold] += n
-        self.mean_x[..., fold, :] += dx * (n / (before + n))
-        self.mean_y[fold] += dy * (n / (before + n))
-        weight = (before * n / (before + n)) ** 0.5
-        return dx * weight, dy * weight
 
 
 def accumulate(batches: Iterable[Batch], n_folds: int = N_FOLDS) -> Moments:
@@ -80,7 +76,8 @@ def accumulate(batches: Iterable[Batch], n_folds: int = N_FOLDS) -> Moments:
 
     X is [*batch, example, unit], with any leading dimensions such as site, step and position, in any floating type; Y,
     [example, target], is the same for all of them; ``fold`` holds each example's fold, from `assign_folds` over all
-    the examples. Units that are padding are to be cut off by the caller.
+    the examples. Units that are padding are to be cut off by the caller. Batches of a few hundred examples or more are
+    fastest.
 
     Raises ValueError for shapes that do not fit, nan or infinite values, a fold out of range, or no batch.
     """
@@ -153,21 +150,44 @@ def _zeros(X: Tensor, Y: Tensor, n_folds: int) -> Moments:
 
 def _take_in(moments: Moments, X: Tensor, Y: Tensor, fold: Tensor) -> None:
     """Add a batch to the moments in place."""
-    order = fold.argsort(stable=True)
-    sizes = fold.bincount(minlength=len(moments.count)).tolist()
-    parts = zip(X.index_select(-2, order).split(sizes, -2), Y[order].split(sizes), strict=True)
-    for f, (x, y) in enumerate(parts):
-        if len(y) == 0:
+    batch = X.shape[:-2]
+    n_entries = math.prod(batch)
+    X = X.reshape(n_entries, *X.shape[-2:])
+    # views, all entries along one dimension
+    mean_x, xx, xy = (m.view(n_entries, *m.shape[len(batch) :]) for m in (moments.mean_x, moments.xx, moments.xy))
+    of_fold = fold.argsort(stable=True).split(fold.bincount(minlength=len(moments.count)).tolist())
+    for f, (examples, before) in enumerate(zip(of_fold, moments.count.tolist(), strict=True)):
+        n = len(examples)
+        if n == 0:
             continue
-        mean_x, mean_y = x.mean(-2, dtype=torch.float64), y.mean(0)
-        _check_finite(mean_x, mean_y)
-        dx, dy = moments._move_mean(f, len(y), mean_x, mean_y)
-        rows_x, rows_y = mean_x.new_empty(*x.shape[:-2], len(y) + 1, x.shape[-1]), torch.cat([y - mean_y, dy[None]])
-        torch.sub(x, mean_x.unsqueeze(-2), out=rows_x[..., :-1, :])
-        rows_x[..., -1, :] = dx
-        moments.xx[..., f, :, :] += rows_x.mT @ rows_x
-        moments.xy[..., f, :, :] += rows_x.mT @ rows_y
-        moments.yy[f] += rows_y.square().sum(0)
+        y = Y[examples]
+        mean = y.mean(0)
+        _check_finite(mean, "Y", "target", ())
+        y = torch.cat([y - mean, _move_mean(moments.mean_y[f], before, mean, n).unsqueeze(0)])
+        moments.count[f] += n
+        moments.yy[f] += y.square().sum(0)
+        for at in _blocks(n_entries, n * X.shape[-1]):
+            given = X[at].index_select(1, examples)
+            means = given.mean(1, dtype=torch.float64)
+            _check_finite(means, "X", "(*batch, unit)", batch, at.start)
+            x = means.new_empty(len(given), n + 1, X.shape[-1])
+            torch.sub(given, means.unsqueeze(1), out=x[:, :-1])
+            x[:, -1] = _move_mean(mean_x[at, f], before, means, n)
+            xx[at, f].baddbmm_(x.mT, x)
+            xy[at, f].baddbmm_(x.mT, y.expand(len(x), -1, -1))
+
+
+def _move_mean(mean: Tensor, before: int, other: Tensor, n: int) -> Tensor:
+    """Move the mean of ``before`` examples in place, to take in n with another mean; the row that combines products."""
+    apart = other - mean
+    mean += apart * (n / (before + n))
+    return apart * (before * n / (before + n)) ** 0.5
+
+
+def _blocks(n_entries: int, size: int) -> Iterator[slice]:
+    """Entries a few at a time, so that what is computed of each is still in the cache when it is used."""
+    step = max(1, BLOCK // max(1, size))
+    return (slice(i, i + step) for i in range(0, n_entries, step))
 
 
 def _check(X: Tensor, Y: Tensor, fold: Tensor, n_folds: int, like: Moments | None) -> None:
@@ -185,12 +205,13 @@ def _check(X: Tensor, Y: Tensor, fold: Tensor, n_folds: int, like: Moments | Non
             )
 
 
-def _check_finite(mean_x: Tensor, mean_y: Tensor) -> None:
-    """A mean is finite if and only if all that went into it is."""
-    for field, mean, what in (("X", mean_x, "(*batch, unit)"), ("Y", mean_y, "target")):
-        wrong = (~mean.isfinite()).nonzero()
-        if len(wrong):
-            raise ValueError(
-                f"{field}: got nan or infinite values, at {what} = {wrong[0].tolist()} for one; expected finite ones"
-                + (", with padding units cut off" if field == "X" else "")
-            )
+def _check_finite(mean: Tensor, field: str, names: str, batch: tuple[int, ...], first: int = 0) -> None:
+    """A mean is finite if and only if all that went into it is. ``first`` is the number of the first entry."""
+    wrong = (~mean.isfinite()).nonzero()
+    if len(wrong):
+        *entry, last = wrong[0].tolist()
+        where = [*(int(i) for i in np.unravel_index(entry[0] + first, batch)), last] if batch else [last]
+        raise ValueError(
+            f"{field}: got nan or infinite values, at {names} = {where} for one; expected finite ones"
+            + (", with padding units cut off" if field == "X" else "")
+        )

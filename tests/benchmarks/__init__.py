@@ -2,5 +2,6 @@
 
 ``timing``    several contenders timed in turn
 ``training``  one training step against other ways to take it; an ensemble against its members one by one
+``linear``    ridge probes of many sites against scikit-learn's RidgeCV, site by site
 ``start``     imports and the command
 """
