@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -27,9 +27,10 @@ class Layout:
     """What an activation is beyond [example, position].
 
     Attributes:
-        dims: names of the further axes: ``"head"`` where there are heads; then what each number is of, so that sites
-            of one width share a dimension: ``"unit"`` of the residual stream, ``"head_unit"`` of a head, ``"neuron"``
-            of an MLP, ``"vocab"`` of the logits, ``"key"`` of patterns and scores.
+        dims: names of the further axes: ``"head"`` where there are heads (``"kv_head"`` of keys and values, where they
+            are fewer); then what each number is of, so that sites of one width share a dimension: ``"unit"`` of the
+            residual stream, ``"head_unit"`` of a head, ``"neuron"`` of an MLP, ``"vocab"`` of the logits, ``"key"`` of
+            patterns and scores.
         shape: their sizes.
         dtype: as the model computes it.
     """
@@ -69,7 +70,7 @@ def layouts(model: "Model", patterns: Sequence[str], inputs: Inputs, *, gradient
         with reading(skeleton, sites) as read:
             found = read(Batch(fake, slice(None), "cpu"))
         fitting = {
-            site: _layout(site, found[site], skeleton.cfg.d_model)
+            site: _layout(site, found[site], skeleton.cfg)
             for site in sites
             if site in found
             and isinstance(found[site], torch.Tensor)
@@ -88,7 +89,7 @@ def layouts(model: "Model", patterns: Sequence[str], inputs: Inputs, *, gradient
     return fitting
 
 
-def _layout(site: str, activation: torch.Tensor, d_model: int) -> Layout:
+def _layout(site: str, activation: torch.Tensor, cfg: Any) -> Layout:
     hook = site.rpartition(".")[2]
     if by_query(site):
         last = "key"
@@ -98,9 +99,12 @@ def _layout(site: str, activation: torch.Tensor, d_model: int) -> Layout:
         last = "neuron"
     elif activation.ndim == 4 and not _HEADS_IN_RESIDUAL.fullmatch(hook):
         last = "head_unit"
-    elif activation.shape[-1] == d_model:
+    elif activation.shape[-1] == cfg.d_model:
         last = "unit"
     else:
         last = f"{hook.removeprefix('hook_')}_unit"  # such as the scale of a LayerNorm, or rotary angles
-    dims = ("head", last) if activation.ndim == 4 else (last,)
+    if activation.ndim == 3:
+        dims: tuple[str, ...] = (last,)
+    else:  # where several queries share them, there are fewer heads of keys and values
+        dims = ("head" if activation.shape[2] == cfg.n_heads else "kv_head", last)
     return Layout(dims, tuple(activation.shape[2:]), activation.dtype)
