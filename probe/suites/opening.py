@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from probe import storage
+from probe.suites.configs import Config
 from probe.suites.hub import names_on_hub, read_hub
+from probe.suites.mappings import NameMapping
 from probe.suites.pretrained import read_pretrained
+from probe.suites.statedicts import read_state_dicts
 from probe.suites.suite import Model, Suite
+from probe.suites.tensorfiles import SUFFIXES
 from probe.suites.trained import read_trained
 from probe.tasks import Task
 
@@ -14,7 +18,8 @@ _LOOKED_FOR = (
     "expected folders that each hold a config.json and weights: models that were trained here"
     " (<model>/step_00001000.safetensors), or in a local folder models in transformers' format"
     " (<model>/step1000/model.safetensors, or step1000/model.safetensors of one model, or model.safetensors of one"
-    " step); or a name on the hub, such as EleutherAI/pythia-70m"
+    " step), or bare state dicts (<model>/step_1000.pt, or step_1000.pt of one model); or a file that holds one; or a"
+    " name on the hub, such as EleutherAI/pythia-70m"
 )
 
 
@@ -27,13 +32,18 @@ def open_suite(
     keep: int | None = None,
     tokens_per_step: float | None = None,
     task: Task | None = None,
+    config: Config = None,
+    mapping: NameMapping = None,
+    step: int | None = None,
 ) -> Suite:
-    """The suite at an address: models that were trained here, models in transformers' format, or models on the hub.
+    """The suite at an address: models trained here, in transformers' format, as bare state dicts, or on the hub.
 
     Args:
         address: a folder of models that were trained here (local path or fsspec URL); a local folder of models in
-            transformers' format, as ``read_pretrained`` finds them; or names on the hub, with braces for several of
-            them: ``"EleutherAI/pythia-{70m,160m,410m}"``. Of a folder and a name on the hub, the folder is taken.
+            transformers' format, as ``read_pretrained`` finds them; a file that holds a state dict, or a folder of such
+            files (local path or fsspec URL), as ``read_state_dicts`` finds them; or names on the hub, with braces for
+            several of them: ``"EleutherAI/pythia-{70m,160m,410m}"``. Of a folder and a name on the hub, the folder is
+            taken.
         steps: the only ones to offer; all that there are, if not given.
         deduped: of names on the hub, those that end in ``-deduped``.
         mirror: local folder in the layout of the hub's cache (``models--Org--name/``) to read instead of the hub.
@@ -41,9 +51,11 @@ def open_suite(
             one. All, if not given. What was in the cache before is never deleted.
         tokens_per_step: training tokens in an optimizer step, for models where neither they nor their family say.
         task: what models are asked that were not trained here.
+        config, mapping, step: of state dicts: what they do not say of the model, how their tensors are named and laid
+            out, and the step of a file, as ``read_state_dicts`` takes them.
 
     Returns:
-        Models are named after their folder, or after the last part of their name on the hub.
+        Models are named after their folder or file, or after the last part of their name on the hub.
 
     Raises:
         ValueError: there is no suite, model or step there, or an argument has no meaning for it; the message names it.
@@ -51,16 +63,26 @@ def open_suite(
             all that is needed is in its cache; the message says what is and what is not.
     """
     place = str(address).rstrip("/")
-    names = names_on_hub(place)
+    of_state_dicts = {"config": config, "mapping": mapping, "step": step}
+    names = [] if place.endswith(SUFFIXES) else names_on_hub(place)
     if names and not storage.exists(place):
+        _refuse("a name on the hub", **of_state_dicts)
         if mirror is not None:
             _refuse("a mirror, of which nothing is deleted", keep=keep)
         repos = [f"{name}-deduped" for name in names] if deduped else names
         return Suite.of(place, read_hub(repos, steps, mirror, keep, tokens_per_step, task), steps)
-    trained = read_trained(place)
-    models: Sequence[Model] = trained or read_pretrained(place, tokens_per_step, task)
+    is_said = any(given is not None for given in of_state_dicts.values())
+    trained = [] if is_said else read_trained(place)
+    models: Sequence[Model] = trained
+    if not models and not is_said:
+        models = read_pretrained(place, tokens_per_step, task)
     if not models:
-        absent = "" if storage.exists(place) else " (there is no such folder)"
+        models = read_state_dicts(
+            place, config=config, mapping=mapping, step=step, task=task, tokens_per_step=tokens_per_step
+        )
+    if not models:
+        kind = "file" if place.endswith(SUFFIXES) else "folder"
+        absent = "" if storage.exists(place) else f" (there is no such {kind})"
         raise ValueError(f"path: {place} holds no suite; {_LOOKED_FOR}{absent}")
     _refuse("a folder", deduped=deduped or None, mirror=mirror, keep=keep)
     if trained:

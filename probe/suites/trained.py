@@ -11,6 +11,7 @@ from probe import storage
 from probe.suites import format as suite_format
 from probe.suites.architecture import Architecture
 from probe.suites.suite import Model
+from probe.suites.tensorfiles import SUFFIXES
 from probe.tasks import Task, task_from_dict
 
 if TYPE_CHECKING:
@@ -110,10 +111,20 @@ def read_trained(folder: str) -> list[TrainedModel]:
 
 
 def is_trained(folder: str, name: str) -> bool:
-    """Whether a folder is one of our models: it has a ``config.json``, and not in the hub's own format."""
+    """Whether a folder is one of our models: it has a ``config.json`` that is ours, or is damaged and may have been."""
     path = suite_format.config_path(folder, name)
     if not storage.exists(path):
         return False
-    if suite_format.steps_present(folder, name):
+    try:
+        config = suite_format.read_json(path)
+    except ValueError:
+        return bool(suite_format.steps_present(folder, name)) or not _has_weights(folder, name)
+    fields = config if isinstance(config, dict) else {}
+    if isinstance(fields.get("architecture"), dict):
         return True
-    return b'"model_type"' not in storage.read_bytes(path)
+    # Weights beside a config that is not ours are somebody else's.
+    return "model_type" not in fields and not _has_weights(folder, name)
+
+
+def _has_weights(folder: str, name: str) -> bool:
+    return any(storage.list_files(f"{folder}/{name}", suffix) for suffix in SUFFIXES)
