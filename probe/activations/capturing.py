@@ -65,7 +65,7 @@ def capture(
             captured as ``<site>.grad``.
         dtype: ``"float32"`` or ``"float16"``; as the model computes, if not given, but float32 for bfloat16.
         out: local folder or fsspec URL; in memory, if not given.
-        batch_size: examples in a forward pass; about 8,000 tokens, if not given.
+        batch_size: examples in a forward pass; about 2,000 tokens (16,000 on a GPU), if not given.
         device: where the models run; a GPU where there is one, if not given.
         progress: whether progress and time left are shown on the error stream.
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = 1 << 13
 """Tokens in a forward pass: few enough that the activations of one stay in the cache."""
+CAPTURE_TOKENS = {"cpu": 1 << 11, "cuda": 1 << 14}
+"""The same in a capture, whose models may be larger than ours; a GPU needs more to be busy."""
 BATCH_LOGITS = 1 << 26
 """Logits in a forward pass that goes on to them: with a large vocabulary they are what takes the memory."""
 GRADIENT = ".grad"
@@ -67,10 +69,10 @@ class Batch:
         return len(self.tokens)
 
 
-def default_batch_size(n_positions: int, d_vocab: int, *, to_logits: bool) -> int:
-    """Examples in a forward pass, if nobody says how many."""
-    n_tokens = min(BATCH_TOKENS, BATCH_LOGITS // d_vocab) if to_logits else BATCH_TOKENS
-    return max(1, n_tokens // n_positions)
+def default_batch_size(n_positions: int, d_vocab: int, device: str, *, to_logits: bool) -> int:
+    """Examples in a forward pass of a capture, if nobody says how many."""
+    n_tokens = CAPTURE_TOKENS["cuda" if device.startswith("cuda") else "cpu"]
+    return max(1, (min(n_tokens, BATCH_LOGITS // d_vocab) if to_logits else n_tokens) // n_positions)
 
 
 @contextmanager

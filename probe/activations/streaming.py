@@ -85,8 +85,9 @@ class Request:
 
     def examples_per_batch(self, model: "Model", inputs: Inputs, found: Mapping[str, Layout]) -> int:
         to_logits = self.metric is not None or stop_layer(found, 1 << 30) is None
-        size = self.batch_size or default_batch_size(inputs.tokens.shape[1], model.d_vocab, to_logits=to_logits)
-        return min(size, len(inputs))
+        device = self.device or default_device()
+        size = default_batch_size(inputs.tokens.shape[1], model.d_vocab, device, to_logits=to_logits)
+        return min(self.batch_size or size, len(inputs))
 
 
 def stream(
@@ -119,7 +120,7 @@ def stream(
             of model and site.
         gradient_of: ``"loss"`` (at the answer; of inputs without one, the mean over next tokens), or a function of
             logits [example, position, d_vocab] and batch to a number per example: its gradient comes as well.
-        batch_size: examples in a forward pass; about 8,000 tokens, if not given.
+        batch_size: examples in a forward pass; about 2,000 tokens (16,000 on a GPU), if not given.
         device: where the models run; a GPU where there is one, if not given.
 
     Raises:
