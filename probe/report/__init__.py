@@ -7,6 +7,7 @@ from probe.report.curves import accuracy_figure, loss_figure, progress_figure
 from probe.report.data import ReportData
 from probe.report.fourier import circle_figure, spectrum_figure
 from probe.report.html import models_table, render_report, write_report
+from probe.report.probes import probe_figure
 from probe.report.scale import final_accuracy_figure, transition_figure
 from probe.report.verdict import Verdict, verdict
 
@@ -18,6 +19,7 @@ __all__ = [
     "final_accuracy_figure",
     "loss_figure",
     "models_table",
+    "probe_figure",
     "progress_figure",
     "render_report",
     "spectrum_figure",

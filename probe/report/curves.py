@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from probe.report.style import PHASES, SUBSET_NAMES, SUBSETS, Mark, StepAxis, compact, figure, mark_of
+from probe.report.panels import axis_id, finish, grid, legend, line
+from probe.report.style import PHASES, SUBSET_NAMES, SUBSETS, StepAxis, compact, mark_of
 from probe.scaling.transitions import by_size, transitions
 
 PROGRESS_MEASURES = (
@@ -21,8 +21,6 @@ PROGRESS_MEASURES = (
     ("Gini of the spectrum of W_E", "Gini coefficient", ("embedding_spectrum", "gini", ""), "share"),
     ("sum of squared weights", "squared weight", ("weights", "sum_of_squares", "all"), "log"),
 )
-_PANELS_IN_A_ROW = 2
-_MARKERS = 10
 _DECADES_FOR_LOG = 1.5
 
 
@@ -57,18 +55,18 @@ def progress_figure(results: pd.DataFrame) -> go.Figure:
     names = table["model"] if one_size else table["size"] + " · " + table["n_params"].map(compact)
     marks = {name: mark_of(i) for i, name in enumerate(names.unique())}
     axis = StepAxis(results["step"].unique())
-    plot = _grid([panel[0] for panel, _ in panels])
+    plot = grid([panel[0] for panel, _ in panels])
     traces, shapes = [], []
     for place, ((_, unit, _, scale), rows) in enumerate(panels):
         for model, name in zip(table["model"], names, strict=True):
             curve = rows[rows["model"] == model].sort_values("step")
             if len(curve):
-                traces.append(_line(place, axis, curve, marks[name], model, name, scale == "log"))
+                traces.append(line(place, axis, curve, marks[name], model, name, scale == "log"))
         if one_size:
             shapes += _shades(place, table, axis)
         _value_axis(plot, place, unit, scale, rows["value"])
-    traces += [_legend(mark, name, name) for name, mark in marks.items()]
-    _finish(plot, axis, len(panels), traces + (_phase_legend() if one_size else []), shapes)
+    traces += [legend(mark, name, name) for name, mark in marks.items()]
+    finish(plot, axis, len(panels), traces + (_phase_legend() if one_size else []), shapes)
     return plot
 
 
@@ -79,7 +77,7 @@ def _performance_figure(results: pd.DataFrame, metric: str, label: str) -> go.Fi
     table = transitions(results)
     groups = [(size, group) for size, group in table.groupby("size", sort=False)]
     axis = StepAxis(rows["step"].unique())
-    plot = _grid([f"{size} · {compact(group['n_params'].iloc[0])} parameters" for size, group in groups])
+    plot = grid([f"{size} · {compact(group['n_params'].iloc[0])} parameters" for size, group in groups])
     subsets = [name for name in SUBSETS if name in set(rows["key"]) and not _repeats_test(rows, name)]
     scale = "log" if metric == "loss" else "share"
     traces, shapes = [], []
@@ -88,11 +86,11 @@ def _performance_figure(results: pd.DataFrame, metric: str, label: str) -> go.Fi
             for model in group["model"]:
                 curve = rows[(rows["model"] == model) & (rows["key"] == subset)].sort_values("step")
                 name = f"{model}, {SUBSET_NAMES[subset]}"
-                traces.append(_line(place, axis, curve, SUBSETS[subset], name, subset, scale == "log"))
+                traces.append(line(place, axis, curve, SUBSETS[subset], name, subset, scale == "log"))
         shapes += _shades(place, group, axis)
         _value_axis(plot, place, label, scale, rows["value"])
-    traces += [_legend(SUBSETS[subset], SUBSET_NAMES[subset], subset) for subset in subsets]
-    _finish(plot, axis, len(groups), traces + _phase_legend(), shapes)
+    traces += [legend(SUBSETS[subset], SUBSET_NAMES[subset], subset) for subset in subsets]
+    finish(plot, axis, len(groups), traces + _phase_legend(), shapes)
     return plot
 
 
@@ -116,52 +114,6 @@ def _rows_of(results: pd.DataFrame, place: tuple[str, str, str]) -> pd.DataFrame
     return results[chosen & np.isfinite(results["value"])]
 
 
-def _grid(titles: list[str]) -> go.Figure:
-    columns = min(_PANELS_IN_A_ROW, len(titles))
-    rows = math.ceil(len(titles) / columns)
-    return make_subplots(
-        rows,
-        columns,
-        subplot_titles=titles,
-        horizontal_spacing=0.11,
-        vertical_spacing=62 / (235 * rows) if rows > 1 else 0,
-        figure=figure(110 + 235 * rows),
-    )
-
-
-def _axis_id(letter: str, place: int) -> str:
-    """plotly's name of an axis of the panel at this place, counted along rows: x, x2, x3, ..."""
-    return f"{letter}{place + 1}" if place else letter
-
-
-def _line(place: int, axis: StepAxis, curve: pd.DataFrame, mark: Mark, name: str, group: str, log: bool) -> go.Scatter:
-    steps, values = curve["step"].to_numpy(), curve["value"].to_numpy(dtype=float)
-    values = np.where(np.isfinite(values) & ((values > 0) | (not log)), values, np.nan)
-    size = np.where(axis.spread(steps, _MARKERS), 6, 0).astype(np.int8)
-    return go.Scatter(
-        x=axis(steps).astype(np.float32),
-        y=values.astype(np.float32),
-        customdata=steps.astype(np.int32),
-        xaxis=_axis_id("x", place),
-        yaxis=_axis_id("y", place),
-        mode="lines+markers",
-        line={"color": mark.color, "dash": mark.dash, "width": 1.5},
-        marker={"symbol": mark.symbol, "size": size, "color": mark.color, "opacity": 1, "line": {"width": 0}},
-        opacity=0.85,
-        name=name,
-        legendgroup=group,
-        showlegend=False,
-        hovertemplate=f"{name}<br>step %{{customdata}}: %{{y:.4g}}<extra></extra>",
-    )
-
-
-def _legend(mark: Mark, name: str, group: str) -> go.Scatter:
-    line = {"color": mark.color, "dash": mark.dash, "width": 1.5}
-    marker = {"symbol": mark.symbol, "size": 6, "color": mark.color}
-    style = {"mode": "lines+markers", "line": line, "marker": marker, "legendgroup": group}
-    return go.Scatter(x=[None], y=[None], name=name, hoverinfo="skip", **style)
-
-
 def _phase_legend() -> list[go.Scatter]:
     style = {"symbol": "square", "size": 12, "line": {"width": 1, "color": "#8a939c"}}
     return [
@@ -177,7 +129,7 @@ def _shades(place: int, group: pd.DataFrame, axis: StepAxis) -> list[dict[str, o
     plateau = min(float(axis([memorized])[0]), learned) if np.isfinite(memorized) else learned
     edges = (axis.start, plateau, learned, axis.end)
     spans = zip(PHASES.values(), edges[:-1], edges[1:], strict=True)
-    where = {"type": "rect", "xref": _axis_id("x", place), "yref": f"{_axis_id('y', place)} domain", "y0": 0, "y1": 1}
+    where = {"type": "rect", "xref": axis_id("x", place), "yref": f"{axis_id('y', place)} domain", "y0": 0, "y1": 1}
     look = {"layer": "below", "line": {"width": 0}}
     return [{**where, **look, "x0": x0, "x1": x1, "fillcolor": color} for color, x0, x1 in spans if x1 > x0]
 
@@ -195,7 +147,7 @@ def _value_axis(plot: go.Figure, place: int, label: str, scale: str, values: pd.
             layout |= {"rangemode": "tozero"}
     elif values.min() >= -0.05 and values.max() <= 1.05:
         layout |= {"range": [-0.03, 1.04], "dtick": 0.25}
-    plot.layout[_axis_id("yaxis", place)].update(layout)
+    plot.layout[axis_id("yaxis", place)].update(layout)
 
 
 def _decades(values: pd.Series) -> float:
@@ -206,17 +158,3 @@ def _decades(values: pd.Series) -> float:
 
 def _positive(values: pd.Series) -> pd.Series:
     return values[np.isfinite(values) & (values > 0)]
-
-
-def _finish(
-    plot: go.Figure, axis: StepAxis, panels: int, traces: list[go.Scatter], shapes: list[dict[str, object]]
-) -> None:
-    """Add traces and shapes at once, label the step axes of the lowest panels, set the panel titles flush left."""
-    plot.add_traces(traces)
-    plot.update_layout(shapes=shapes)
-    plot.update_xaxes(axis.layout)
-    for place, annotation in enumerate(plot.layout.annotations):
-        x_axis = plot.layout[_axis_id("xaxis", place)]
-        annotation.update(x=x_axis.domain[0], xanchor="left")
-        if place + _PANELS_IN_A_ROW < panels:
-            x_axis.title.text = ""

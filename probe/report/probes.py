@@ -1,0 +1,92 @@
+"""What probes find at each site, over steps and sizes, from the table of a sweep."""
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.colors import hex_to_rgb
+
+from probe.report.panels import axis_id, finish, grid, legend, line
+from probe.report.style import Mark, StepAxis, compact, mark_of
+
+_SCORES = {"r2": "held-out R² (share of variance)", "accuracy": "held-out accuracy (share right)"}
+_SHUFFLED = "the same on shuffled targets"
+
+
+def probe_figure(sweep: pd.DataFrame, target: Hashable | None = None) -> go.Figure:
+    """Score of a probe over steps, a panel per site, a line per model with its 95 % interval.
+
+    Thin dotted lines are the same probe on shuffled targets.
+
+    Args:
+        sweep: a table of ``probe.measures.sweep``, at one position and head of each site.
+        target: which; if not given and there are several, their mean is drawn, without an interval.
+
+    Raises:
+        ValueError: the table is empty, has no such target, or several positions or heads of a site.
+    """
+    if sweep.empty:
+        raise ValueError("sweep: the table has no rows; expected one of probe.measures.sweep")
+    if target is not None and target not in set(sweep["target"]):
+        shown = ", ".join(map(str, list(dict.fromkeys(sweep["target"]))[:8]))
+        raise ValueError(f"target: got {target!r}; the table has {shown}")
+    chosen = sweep if target is None else sweep[sweep["target"] == target]
+    repeated = chosen.duplicated(["model", "step", "site", "target"])
+    if repeated.any():
+        site = chosen[repeated]["site"].iloc[0]
+        raise ValueError(f"sweep: {site} has several positions or heads; choose one, as in sweep[sweep['head'] == 0]")
+    n_targets = chosen["target"].nunique()
+    means = chosen.groupby(["model", "n_params", "step", "site"], sort=False)
+    curves = means[["value", "low", "high", "shuffled"]].mean().reset_index()
+    models = curves[["model", "n_params"]].drop_duplicates().sort_values("n_params").to_dict("records")
+    marks = {entry["model"]: mark_of(i) for i, entry in enumerate(models)}
+    sites = list(dict.fromkeys(curves["site"]))
+    axis = StepAxis(curves["step"].unique())
+    plot = grid(sites)
+    traces = []
+    for place, site in enumerate(sites):
+        for model, mark in marks.items():
+            curve = curves[(curves["site"] == site) & (curves["model"] == model)].sort_values("step")
+            if curve.empty:
+                continue
+            if n_targets == 1:
+                traces.append(_band(place, axis, curve, mark, model))
+            traces.append(line(place, axis, curve, mark, model, model, log=False))
+            control = line(
+                place, axis, curve.assign(value=curve["shuffled"]), mark, f"{model}, {_SHUFFLED}", model, False
+            )
+            traces.append(control.update(mode="lines", line={"width": 0.8, "dash": "dot"}))
+        _value_axis(plot, place, chosen["score"].iloc[0], curves, n_targets)
+    traces += [
+        legend(mark, f"{entry['model']} · {compact(entry['n_params'])}", entry["model"])
+        for entry, mark in zip(models, marks.values(), strict=True)
+    ]
+    control = go.Scatter(x=[None], y=[None], mode="lines", line={"width": 0.8, "dash": "dot", "color": "#000000"})
+    traces.append(control.update(name=_SHUFFLED, hoverinfo="skip"))
+    finish(plot, axis, len(sites), traces, [])
+    return plot
+
+
+def _band(place: int, axis: StepAxis, curve: pd.DataFrame, mark: Mark, group: str) -> go.Scatter:
+    steps = axis(curve["step"].to_numpy())
+    red, green, blue = hex_to_rgb(mark.color)
+    return go.Scatter(
+        x=np.concatenate([steps, steps[::-1]]),
+        y=np.concatenate([curve["low"], curve["high"][::-1]]),
+        xaxis=axis_id("x", place),
+        yaxis=axis_id("y", place),
+        mode="none",
+        fill="toself",
+        fillcolor=f"rgba({red},{green},{blue},0.15)",
+        legendgroup=group,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def _value_axis(plot: go.Figure, place: int, score: str, curves: pd.DataFrame, n_targets: int) -> None:
+    over = "" if n_targets == 1 else f", mean of {n_targets} targets"
+    low = min(0.0, float(np.nanmin(curves[["low", "shuffled"]])))
+    layout = {"title": {"text": f"{_SCORES[score]}{over}"}, "range": [max(low, -1.0) - 0.03, 1.04], "dtick": 0.25}
+    plot.layout[axis_id("yaxis", place)].update(layout)
