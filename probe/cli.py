@@ -1,18 +1,16 @@
 """The command ``probe``. Each command imports what it needs when it runs, so that ``probe --help`` is quick."""
 
-import contextlib
 import json
 import math
 import os
 import sys
-from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from probe import suite_cli
+from probe.terminal import console, errors_in_words, new_table
 
 app = typer.Typer(
     help="What does a model know, and when did it come to know it? Train suites, measure every checkpoint, look.",
@@ -20,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(suite_cli.app, name="suite")
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run.")]
 
@@ -43,7 +43,7 @@ def run(
     from probe.batch.report import report_path
     from probe.batch.run import run as run_batch
 
-    with _errors_in_words():
+    with errors_in_words():
         folder = run_batch(batch, out, workers=workers)
         _print_summary(folder)
         typer.echo(f"\nReport: {report_path(Run.open(folder))}")
@@ -54,7 +54,7 @@ def status(folder: Folder) -> None:
     """How far a run is: per model, checkpoints and measurements."""
     from probe.batch.results import status as status_of
 
-    with _errors_in_words():
+    with errors_in_words():
         table = status_of(folder).astype(object)
         typer.echo(table.where(table.notna(), "not yet").to_string(index=False))
 
@@ -67,7 +67,7 @@ def results(
     """The results table of a run, a row per number, on the standard output."""
     from probe.batch.results import results as results_of
 
-    with _errors_in_words():
+    with errors_in_words():
         table = results_of(folder)
         match format:
             case Format.csv:
@@ -87,7 +87,7 @@ def report(folder: Folder) -> None:
     from probe.batch.plan import Run
     from probe.batch.report import write_report_of
 
-    with _errors_in_words():
+    with errors_in_words():
         typer.echo(f"Report: {write_report_of(Run.open(folder))}")
 
 
@@ -99,7 +99,7 @@ def list_() -> None:
     from probe.batch.schema import bundled_batches, load_batch
     from probe.probes.registry import probe_class, registered
 
-    with _errors_in_words():
+    with errors_in_words():
         batches = {name: load_batch(name).description for name in bundled_batches()}
         probes = {name: (getdoc(probe_class(name)) or "").splitlines()[0] for name in registered()}
     width = max(map(len, [*batches, *probes]))
@@ -111,17 +111,15 @@ def list_() -> None:
 
 def _print_summary(folder: str) -> None:
     """Per model: when it memorized and generalized, the plateau between, its key frequencies; then per size."""
-    from rich.console import Console
-
     from probe.batch.results import results as results_of
     from probe.batch.results import status as status_of
     from probe.report.verdict import median_text, steps_text
     from probe.scaling.transitions import TRANSITIONS, by_size, transitions
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    out = console()
     found = transitions(results_of(folder))
     dates = ("memorized at", "generalized at", "plateau")
-    table = _table("model", "parameters", *dates, "test accuracy", "key frequencies")
+    table = new_table("model", "parameters", *dates, "test accuracy", "key frequencies", text=("key frequencies",))
     for model in found.to_dict("records"):
         late = f"not within {model['final_step']:,.0f}"
         measured = {"memorized_step": model["train_measured"], "generalized_step": model["test_measured"]}
@@ -136,45 +134,17 @@ def _print_summary(folder: str) -> None:
             "—" if math.isnan(model["final_test_accuracy"]) else f"{model['final_test_accuracy']:.3f}",
             ", ".join(map(str, model["key_frequencies"])) or "none",
         )
-    console.print(table)
+    out.print(table)
 
-    sizes = _table("size", "seeds", "memorized", "generalized", *dates)
+    sizes = new_table("size", "seeds", "memorized", "generalized", *dates)
     for _, size in by_size(found).iterrows():
         counts = [f"{size[count]}" for count in ("size", "n", "n_memorized", "n_generalized")]
         sizes.add_row(*counts, *(median_text(size, date) for date in TRANSITIONS))
-    console.print(sizes)
+    out.print(sizes)
     typer.echo("Training steps; of a size, the median over seeds [95 % bootstrap interval].")
     for model in status_of(folder).to_dict("records"):
         if model["stopped"]:
             typer.echo(f"{model['model']} was stopped: {model['stopped']}")
-
-
-def _table(*columns: str) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i == 0 or name == "key frequencies" else "right")
-    return table
-
-
-@contextlib.contextmanager
-def _errors_in_words() -> Iterator[None]:
-    """What went wrong, without a traceback, for errors that a person can do something about."""
-    from probe.batch.run import RunError
-
-    try:
-        yield
-    except BrokenPipeError:
-        # Whoever read the output has enough; what Python would still flush goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, RunError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        typer.echo("interrupted; the same command goes on from here", err=True)
-        raise typer.Exit(130) from error
 
 
 def main() -> None:

@@ -38,9 +38,9 @@ def missing_steps(steps: Sequence[int]) -> dict[int, list[int]]:
 
 
 def _after_doubling(steps: Sequence[int]) -> Sequence[int]:
-    """Steps without 0 and without at least three powers of two, each twice the one before, at their beginning."""
+    """Steps without at least three powers of two at their beginning, each twice the one before; 0 may come before."""
     late = steps[1:] if steps and steps[0] == 0 else steps
     n = 0
     while n < len(late) and late[n] == late[0] << n:
         n += 1
-    return late[n:] if n >= 3 and late[0].bit_count() == 1 else late
+    return late[n:] if n >= 3 and late[0].bit_count() == 1 else steps
