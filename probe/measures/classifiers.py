@@ -117,7 +117,8 @@ def _held_out(
         for target, (known, right) in enumerate(zip(y[fold != f].T, y[fold == f].T, strict=True)):
             model = _model()
             for c, C in enumerate(Cs):  # ascending: each fit starts from the one before
-                log_p = model.set_params(C=C).fit(train, known).predict_log_proba(test)
+                with np.errstate(divide="ignore"):  # a probability may round to 0
+                    log_p = model.set_params(C=C).fit(train, known).predict_log_proba(test)
                 wrong[c, f, target] = (log_p.argmax(1) != right).sum()
                 # an infinite loss would be no better than another; beyond this size it makes no difference
                 loss[c, f, target] = -log_p[np.arange(len(right)), right].clip(-700).sum()

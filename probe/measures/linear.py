@@ -106,7 +106,9 @@ def _ridge_of_entry(
 
     # index 0 is the fit on all examples
     values, vectors = torch.linalg.eigh(torch.cat([whole.xx.unsqueeze(0), train_xx]))
-    values = values.clamp(min=0).unsqueeze(-1)  # of a singular matrix some are rounding errors of either sign
+    # eigenvalues that are rounding errors, of either sign: those directions get no coefficient, whatever the alpha
+    rounding = values.shape[-1] * torch.finfo(torch.float64).eps * values[:, -1:]
+    values = torch.where(values > rounding, values, torch.inf).unsqueeze(-1)
     projected = vectors.mT @ torch.cat([whole.xy.unsqueeze(0), train_xy])
 
     test_xx = vectors[1:].mT @ test_xx @ vectors[1:]

@@ -131,6 +131,17 @@ def test_numpy_and_one_hot_integers_will_do():
     assert_same(expected, accumulate([(X.numpy(), one_hot.bool().numpy(), fold.numpy())], 2))
 
 
+def test_entries_are_worked_on_a_few_at_a_time(monkeypatch):
+    X, Y = data(20, 3, 2, 0, 2, 3)
+    fold = assign_folds(20, 2)
+    at_once = accumulate([(X, Y, fold)], 2)
+    monkeypatch.setattr("probe.measures.moments.BLOCK", 60)  # two entries of a fold
+    assert_same(at_once, accumulate([(X, Y, fold)], 2))
+    X[1, 2, 4, 0] = float("inf")
+    with pytest.raises(ValueError, match=r"X: got nan or infinite values, at \(\*batch, unit\) = \[1, 2, 0\]"):
+        accumulate([(X, Y, fold)], 2)
+
+
 def test_memory_is_that_of_units_and_targets_not_of_examples():
     sizes = []
     for n in (50, 500):
@@ -142,13 +153,14 @@ def test_memory_is_that_of_units_and_targets_not_of_examples():
 
 def test_error_of_the_training_mean():
     _, Y = data(30, 1, 2, 0)
-    Y = torch.cat([Y, torch.full((30, 1), 0.1)], 1)  # 0.1 has no exact sum
+    constants = torch.tensor([0.1, 1 / 3, 1e5 + 0.7, 0.0], dtype=torch.float64)
+    Y = torch.cat([Y, constants.expand(30, -1)], 1)  # most have means that are rounded
     fold = assign_folds(30, 4)
     error = training_mean_error(accumulate([(torch.zeros(30, 0), Y, fold)], 4))
     for f in range(4):
         expected = ((Y[fold == f] - Y[fold != f].mean(0)) ** 2).sum(0)
         torch.testing.assert_close(error[f, :2], expected[:2])
-    assert (error[:, 2] == 0).all()
+    assert (error[:, 2:] == 0).all()
 
 
 X, Y, FOLD = torch.ones(2, 6, 3), torch.ones(6, 2), torch.tensor([0, 1] * 3)
