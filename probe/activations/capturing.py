@@ -2,6 +2,7 @@
 
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from probe.activations.planning import Form, described, plans_of
 from probe.activations.selection import Project
 from probe.activations.streaming import Captured, Request, stream_checkpoint
 from probe.activations.writing import write_examples, write_reduced
+from probe.suites.integrity import earlier_twin, twin_warning
 
 if TYPE_CHECKING:
     from probe.suites import Checkpoint, Suite
@@ -87,6 +89,9 @@ def capture(
     _check_room(store, sum(plans[checkpoint.model.name].bytes for checkpoint in todo))
     store.claim(described(request, any_plan), any_plan.inputs, any_plan.selection.positions.index)
     write = write_examples if reduce is None else write_reduced
+    seen: dict[str, dict[str, int]] = {}
+    for about in store.finished():
+        seen.setdefault(about["model"], {}).setdefault(about["weights"], about["step"])
     with _progress(len(todo) * len(any_plan.inputs), progress) as advance:
         for checkpoint in todo:
             plan = plans[checkpoint.model.name]
@@ -96,6 +101,9 @@ def capture(
                 closing(stream_checkpoint(checkpoint, request, plan.inputs, plan.selection)) as pieces,
             ):
                 about = _about(checkpoint)  # now, since afterwards its weights may have been given back
+                twin = earlier_twin(checkpoint, seen.setdefault(checkpoint.model.name, {}))
+                if twin is not None:
+                    warnings.warn(twin_warning(checkpoint.model.name, checkpoint.step, twin), stacklevel=2)
                 write(writer, _told(pieces, advance), plan)
                 writer.finish(about)
     return as_dataset(store, list(plans))

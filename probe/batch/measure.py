@@ -21,10 +21,10 @@ from probe.suites.hooked import weights_by_name
 COLUMNS = {
     "suite": "str",
     "model": "str",
-    "seed": "int64",
+    "seed": "Int64",
     "n_params": "int64",
     "step": "int64",
-    "examples_seen": "int64",
+    "examples_seen": "float64",
     "flops": "float64",
     "probe": "str",
     "metric": "str",

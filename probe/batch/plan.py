@@ -15,6 +15,7 @@ from probe import storage
 from probe.batch.schema import Batch, FolderSuite, ProbeSpec, TrainedSuite, parse_batch
 from probe.suites import Suite, open_suite
 from probe.suites import format as suite_format
+from probe.suites.trained import TrainedModel
 from probe.tasks import task_to_dict
 from probe.training.run import missing_steps
 
@@ -59,14 +60,14 @@ class Run:
 
     @property
     def suite_folder(self) -> str:
-        """Where the suite is: in the run, or where the batch says."""
-        suite = self.batch.suite
-        return suite.path.rstrip("/") if isinstance(suite, FolderSuite) else f"{self.folder}/suite"
+        """Where a suite that the batch trains is."""
+        return f"{self.folder}/suite"
 
     @property
     def suite(self) -> Suite:
         """The suite, as far as it is there."""
-        return open_suite(self.suite_folder)
+        suite = self.batch.suite
+        return suite.open() if isinstance(suite, FolderSuite) else open_suite(self.suite_folder)
 
     def models(self) -> dict[str, tuple[int, int]]:
         """Every model, with how many of its checkpoints there are, and how many there will be."""
@@ -84,15 +85,21 @@ class Run:
 
     def stopped(self) -> dict[str, str]:
         """Models whose training ended early, and why."""
-        paths = {model: suite_format.stopped_path(self.suite_folder, model) for model in self.models()}
+        folders = dict.fromkeys(self.models(), self.suite_folder)
+        if isinstance(self.batch.suite, FolderSuite):
+            here = (model for model in self.suite.by_name.values() if isinstance(model, TrainedModel))
+            folders = {model.name: model.folder for model in here}
+        paths = {model: suite_format.stopped_path(folder, model) for model, folder in folders.items()}
         return {model: suite_format.read_json(path)["reason"] for model, path in paths.items() if storage.exists(path)}
 
     def trained_models(self) -> list[str]:
         """Models all of whose checkpoints are there, so that they can be measured."""
+        is_there = isinstance(self.batch.suite, FolderSuite)
         return [
             model
             for model, (n_present, n_expected) in self.models().items()
-            if n_present == n_expected and storage.exists(suite_format.config_path(self.suite_folder, model))
+            if n_present == n_expected
+            and (is_there or storage.exists(suite_format.config_path(self.suite_folder, model)))
         ]
 
     def units(self, model: str) -> tuple[list[Unit], list[Unit]]:
@@ -122,10 +129,12 @@ class Run:
 
     def _unit(self, suite: Suite, model: str, step: int, probes: Sequence[ProbeSpec], reads: str | None) -> Unit:
         checkpoint = suite[model, step]
+        task = checkpoint.model.task
+        assert task is not None, "a batch refuses a suite of models without a task"
         decides = {
             "weights": checkpoint.digest,
             "probes": [(spec.name, spec.build().version, spec.args) for spec in probes],
-            "task": task_to_dict(checkpoint.model.task) if checkpoint.model.task else None,
+            "task": task_to_dict(task),
             "checkpoint": [model, step],
             "reads": reads,
         }

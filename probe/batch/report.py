@@ -7,7 +7,7 @@ from probe import storage
 from probe.batch.plan import Run
 from probe.batch.results import arrays, results
 from probe.report import ReportData, render_report
-from probe.suites import format as suite_format
+from probe.suites.trained import TrainedModel
 
 CIRCLES = "embedding_circle"
 
@@ -27,8 +27,8 @@ def report_data(run: Run) -> ReportData:
     models = run.trained_models()
     circles = {model: found for model in models if (found := arrays(run.folder, model, CIRCLES)) is not None}
     started = [event for event in _events(run) if event["event"] == "started"]
-    configs = [suite_format.read_json(suite_format.config_path(run.suite_folder, model)) for model in models]
-    trained_with = [config["trained_with"] for config in configs if "trained_with" in config]
+    here = (model for model in run.suite.by_name.values() if isinstance(model, TrainedModel) and model.name in models)
+    trained_with = [model.config["trained_with"] for model in here if "trained_with" in model.config]
     devices = sorted({f"{found['device']}, {found['threads']} thread(s) per process" for found in trained_with})
     return ReportData(
         results=results(run.folder),

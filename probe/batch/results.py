@@ -16,7 +16,7 @@ def results(folder: str | Path) -> pd.DataFrame:
     """The results table of a run, a row per number, for every model that is trained, as far as it is measured.
 
     Columns: suite, model, seed, n_params, step, examples_seen, flops, probe, metric, site, key, value; sorted by size,
-    seed, model, step and probe.
+    seed, model, step and probe. ``seed`` and ``examples_seen`` are missing where nothing says them.
 
     Raises:
         ValueError: the folder holds no run, or a results file is damaged.

@@ -8,6 +8,7 @@ import platform
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,7 @@ from types import FrameType
 import torch
 
 from probe import storage
+from probe.activations.inputs import Inputs
 from probe.activations.sites import LOGITS, match_sites
 from probe.batch.measure import discard_damaged, measure_units
 from probe.batch.plan import Run
@@ -28,6 +30,8 @@ from probe.batch.report import write_report_of
 from probe.batch.schema import Batch, TrainedSuite, load_batch
 from probe.batch.workers import default_workers, local_executor
 from probe.suites.architecture import Architecture
+from probe.suites.format import DamagedCheckpointError
+from probe.suites.integrity import duplicates, twin_warning
 from probe.training.ensemble import Member
 from probe.training.run import train
 
@@ -63,6 +67,7 @@ def run(
     if workers is not None and workers < 1:
         raise ValueError(f"workers: got {workers}; expected at least 1")
     _check_sites(batch)
+    _warn_of_duplicates(batch)
     this = _claim(batch, _folder(f"runs/{batch.name}" if out is None else str(out)))
     n_workers = workers or default_workers()
     versions = {name: version(name) for name in RECORDED} | {"python": platform.python_version()}
@@ -93,11 +98,28 @@ def _check_sites(batch: Batch) -> None:
     patterns = {site for spec in batch.probes for site in spec.build().sites} - {LOGITS}
     if not patterns:  # all models have logits, and to make one of them means to import transformer_lens
         return
+    if not isinstance(batch.suite, TrainedSuite):
+        from probe.activations.layout import layouts
+
+        for model in batch.suite.open().by_name.values():
+            layouts(model, sorted(patterns), Inputs.of(model.task))
+        return
     from probe.suites.hooked import HookedTransformer
 
-    for architecture in batch.architectures():
+    for architecture in {architecture for architecture, _ in batch.suite.ensembles()}:
         with torch.device("meta"):
             match_sites(sorted(patterns), HookedTransformer(architecture).hook_dict)
+
+
+def _warn_of_duplicates(batch: Batch) -> None:
+    """Say so before a checkpoint is measured as another step than the one it is."""
+    if isinstance(batch.suite, TrainedSuite):
+        return
+    suite = batch.suite.open()
+    for model in suite.models:
+        with suppress(DamagedCheckpointError):  # what cannot be read is told of when it is measured
+            for step, same_as in duplicates(suite, model):
+                warnings.warn(twin_warning(model, step, same_as), stacklevel=3)
 
 
 def _claim(batch: Batch, folder: str) -> Run:

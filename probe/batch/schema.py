@@ -19,12 +19,12 @@ from pydantic import (
     model_validator,
 )
 
+from probe.activations.inputs import Inputs
 from probe.batch.source import BatchError, explain, load_yaml
 from probe.probes.base import Probe
 from probe.probes.registry import probe_class, registered
-from probe.suites import open_suite
+from probe.suites import Suite, open_suite
 from probe.suites.architecture import Architecture, Shape
-from probe.suites.trained import TrainedModel
 from probe.tasks import ModularArithmetic, Task
 from probe.training.ensemble import Member, check_fit
 from probe.training.settings import TrainingSettings
@@ -154,17 +154,40 @@ class TrainedSuite(_Strict):
 
 
 class FolderSuite(_Strict):
-    """A suite that is there: a folder that ``probe.open_suite`` opens."""
+    """A suite that is there: what ``probe.open_suite`` opens at an address, with the same options.
+
+    ``task``: what models are asked that were not trained here.
+    """
 
     source: Literal["folder"]
     path: str
+    steps: list[Annotated[int, Field(ge=0)]] | None = None
+    task: ModularArithmetic | None = None
+    config: dict[str, Any] | str | None = None
+    mapping: dict[str, str] | str | None = None
+    step: int | None = None
 
     @field_validator("path")
     @classmethod
-    def _opens(cls, path: str) -> str:
-        open_suite(path)
+    def _absolute(cls, path: str) -> str:
         # The run's own batch.yaml has to mean the same folder wherever it is read.
-        return path if "://" in path else os.path.abspath(path)
+        return os.path.abspath(path) if os.path.exists(path) else path
+
+    @model_validator(mode="after")
+    def _opens(self) -> "FolderSuite":
+        for model in self.open().by_name.values():
+            if model.task is None:
+                raise ValueError(f"task: nothing says what {model.name} was trained on; expected a task to ask it")
+            try:
+                Inputs.of(model.task, model)
+            except ValueError as error:
+                raise ValueError(f"task: {error}") from error
+        return self
+
+    def open(self) -> Suite:
+        """The suite itself."""
+        asked = self.model_dump(exclude={"source", "path", "task"})
+        return open_suite(self.path, task=self.task, **asked)
 
 
 class Batch(_Strict):
@@ -197,15 +220,8 @@ class Batch(_Strict):
     def tasks(self) -> set[Task]:
         """The tasks of the suite's models."""
         if isinstance(self.suite, FolderSuite):
-            return {model.task for model in open_suite(self.suite.path).by_name.values() if model.task is not None}
+            return {model.task for model in self.suite.open().by_name.values() if model.task is not None}
         return {self.suite.task}
-
-    def architectures(self) -> set[Architecture]:
-        """The architectures of the suite's models."""
-        if isinstance(self.suite, FolderSuite):
-            models = open_suite(self.suite.path).by_name.values()
-            return {model.architecture for model in models if isinstance(model, TrainedModel)}
-        return {architecture for architecture, _ in self.suite.ensembles()}
 
     def to_yaml(self) -> str:
         """The batch as a file, with every default written out."""

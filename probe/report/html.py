@@ -74,7 +74,13 @@ def models_table(table: pd.DataFrame) -> str:
         name = escape(str(model["model"])) + (diverged if np.isfinite(model["diverged_step"]) else "")
         memorized = _event(model["memorized_step"], model["train_measured"], late)
         generalized = _event(model["generalized_step"], model["test_measured"], late)
-        cells = [escape(str(model["size"])), str(model["seed"]), f"{model['n_params']:,}", memorized, generalized]
+        cells = [
+            escape(str(model["size"])),
+            "—" if pd.isna(model["seed"]) else str(model["seed"]),
+            f"{model['n_params']:,}",
+            memorized,
+            generalized,
+        ]
         cells += [steps_text(model["plateau"]), keys]
         cells += [_accuracy(model[f"final_{subset}_accuracy"]) for subset in ("train", "test", "test_nonmirror")]
         body = "".join(_cell("td", text, kind) for text, (_, kind) in zip(cells, heads[1:], strict=True))

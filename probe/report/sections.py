@@ -66,7 +66,7 @@ def sections(data: ReportData, transitions: pd.DataFrame) -> list[Section]:
 
 def steps_and_seeds(results: pd.DataFrame) -> str:
     """What was evaluated, in words: ``seeds 0 to 2, steps 0 to 20,000 (74 evaluations)``."""
-    seeds = _ranges(sorted(int(seed) for seed in results["seed"].unique()))
+    seeds = _ranges(sorted(int(seed) for seed in results["seed"].dropna().unique())) or "not known"
     steps = np.sort(results["step"].unique())
     plural = "s" if results["seed"].nunique() > 1 else ""
     return f"seed{plural} {seeds}, steps {steps[0]:,} to {steps[-1]:,} ({len(steps)} evaluations)"

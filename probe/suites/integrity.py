@@ -6,7 +6,7 @@ were cut short.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -102,13 +102,28 @@ def duplicates(suite: Suite, model: str, steps: Sequence[int] | None = None) -> 
         ValueError: there is no such model or step.
         DamagedCheckpointError: a digest cannot be read.
     """
-    first: dict[str, int] = {}
-    found = []
-    for checkpoint in suite.checkpoints([model], steps):
-        same_as = first.setdefault(checkpoint.digest, checkpoint.step)
-        if same_as != checkpoint.step and not _is_meant(checkpoint.model, checkpoint.step, same_as):
-            found.append((checkpoint.step, same_as))
-    return found
+    seen: dict[str, int] = {}
+    twins = ((checkpoint.step, earlier_twin(checkpoint, seen)) for checkpoint in suite.checkpoints([model], steps))
+    return [(step, twin) for step, twin in twins if twin is not None]
+
+
+def earlier_twin(checkpoint: Checkpoint, seen: MutableMapping[str, int]) -> int | None:
+    """The step at which the same model had the same weights, though it should not; None if there is none.
+
+    Args:
+        checkpoint: of the model.
+        seen: the model's steps so far, each by its digest, to which this one is added if its digest is new.
+    """
+    first = seen.setdefault(checkpoint.digest, checkpoint.step)
+    return None if first == checkpoint.step or _is_meant(checkpoint.model, checkpoint.step, first) else first
+
+
+def twin_warning(model: str, step: int, same_as: int) -> str:
+    """What is said before such a checkpoint is used."""
+    return (
+        f"{model} at step {step} has the weights of step {same_as}, so one of them is not what it claims to be;"
+        " `probe suite check` looks at all of them"
+    )
 
 
 @dataclass

@@ -136,6 +136,6 @@ def test_a_model_that_was_stopped_has_no_more_to_come(copy):
 def test_a_suite_that_is_there_is_as_large_as_it_is(finished, tmp_path):
     suite = {"source": "folder", "path": f"{finished}/suite"}
     this = Run(str(tmp_path), tiny_batch(suite=suite, probes=["weights"]))
-    assert this.suite_folder == f"{finished}/suite"
+    assert this.suite.address == f"{finished}/suite"
     assert this.models() == {"d8-s0": (5, 5), "d8-s1": (5, 5)}
     assert this.n_to_measure() == 10

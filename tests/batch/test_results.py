@@ -10,8 +10,8 @@ from probe.batch.plan import Run
 from probe.batch.results import arrays, results, status
 
 COLUMNS = {
-    **{"suite": "str", "model": "str", "seed": "int64", "n_params": "int64", "step": "int64"},
-    **{"examples_seen": "int64", "flops": "float64"},
+    **{"suite": "str", "model": "str", "seed": "Int64", "n_params": "int64", "step": "int64"},
+    **{"examples_seen": "float64", "flops": "float64"},
     **dict.fromkeys(["probe", "metric", "site", "key"], "str"),
     "value": "float64",
 }
