@@ -60,9 +60,7 @@ class CompactWeights:
         Raises:
             ValueError: the fields do not make an architecture; the message names one.
         """
-        named = {
-            name: shape for name, shape in shapes.items() if name.startswith(_PARTS) and not _BUFFER.fullmatch(name)
-        }
+        named = {name: shape for name, shape in shapes.items() if name.startswith(_PARTS)}
         ends = {name.rsplit(".", 1)[-1] for name in named}
         told: dict[str, Any] = {
             **_sizes(named),

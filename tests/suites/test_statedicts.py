@@ -168,6 +168,10 @@ def test_what_is_no_state_dict(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     for address in (tmp_path, tmp_path / "absent", tmp_path / "absent.pt"):
         assert read_state_dicts(str(address)) == []
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    assert open_suite(tmp_path).models == (tmp_path.name,)
+    with pytest.raises(ValueError, match="holds no suite"):
+        open_suite(tmp_path, mapping="gpt2")
 
 
 def test_what_was_found_is_said(tmp_path):
@@ -252,6 +256,9 @@ def test_ours_are_state_dicts_if_it_is_said_how_to_take_them(tmp_path):
     config = {"architecture": ARCH.to_dict(), "task": task_to_dict(TASK), "seed": 0, "examples_per_step": 1}
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     assert isinstance(open_suite(tmp_path).by_name["run"], TrainedModel)
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config)[:-9])
+    with pytest.raises(ValueError, match=r"is not JSON .*; delete it, and the same command writes it again"):
+        open_suite(tmp_path)
     suite = open_suite(tmp_path, config={"causal": False})
     assert suite.by_name["run"].form.arch == Architecture(**{**ARCH.to_dict(), "activation": "relu", "causal": False})
 
