@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _UNEMBEDDINGS = ("lm_head.weight", "embed_out.weight")
 """What the unembedding is called: that of GPT-NeoX was renamed between versions of transformers."""
+_NAME = "state-dict"
+"""What a hooked model is called; names of published models mean something to TransformerLens."""
 _BUFFER = re.compile(r".*(\.attn\.(bias|masked_bias)|\.attention\.(bias|masked_bias)|rotary_emb\.\w*inv_freq)")
 
 
@@ -133,13 +135,13 @@ class TransformersWeights:
 
     def load(self, weights: Mapping[str, Tensor], device: str, dtype: torch.dtype | None) -> "HookedModel":
         """The hooked model with these weights, in evaluation mode."""
-        return bridges.hooked(bridges.with_weights(self._config, weights, device, dtype), self.layout, device=device)
+        return bridges.hooked(bridges.with_weights(self._config, weights, device, dtype), _NAME, device=device)
 
     def skeleton(self) -> "HookedModel":
         """A model with the same hook points and shapes and no values."""
         from transformers import AutoModelForCausalLM
 
-        return bridges.hooked(AutoModelForCausalLM.from_config(self._config), self.layout)
+        return bridges.hooked(AutoModelForCausalLM.from_config(self._config), _NAME)
 
     @property
     def _kind(self) -> Kind:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import logging
 
 from probe.suites.hooked import weights_by_name
 from probe.suites.mappings import fit, weights_of
@@ -92,7 +93,7 @@ def without_tied(stored, layout):
     [lambda stored, layout: stored, bare, with_old_buffers, with_the_older_name, without_tied],
     ids=lambda f: f.__name__,
 )
-def test_every_way_of_saving_them_is_the_same_model(monkeypatch, model, layout, stored, way):
+def test_every_way_of_saving_them_is_the_same_model(monkeypatch, caplog, capfd, model, layout, stored, way):
     def never(*args):
         raise AssertionError("the network is not needed")
 
@@ -101,6 +102,7 @@ def test_every_way_of_saving_them_is_the_same_model(monkeypatch, model, layout, 
     hooked = form.load(weights, "cpu", None)
     assert not hooked.training
     assert hooked.tokenizer is None
+    assert (caplog.text, *capfd.readouterr()) == ("", "", ""), "nobody says anything, and no bar is shown"
     with torch.no_grad():
         logits, cache = hooked.run_with_cache(TOKENS)
         torch.testing.assert_close(logits, model(TOKENS).logits, atol=1e-5, rtol=1e-5)
@@ -112,6 +114,15 @@ def test_every_way_of_saving_them_is_the_same_model(monkeypatch, model, layout, 
     assert (form.n_ctx, form.d_vocab) == (12, 31)
     assert set(weights) == set(named)
     assert all(torch.equal(weights[name], weight) for name, weight in named.items())
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_progress_bars_are_as_before(stored, layout, shown):
+    (logging.enable_progress_bar if shown else logging.disable_progress_bar)()
+    form, weights = taken(stored, layout)
+    form.load(weights, "cpu", None)
+    assert logging.is_progress_bar_enabled() == shown
+    logging.enable_progress_bar()
 
 
 def test_precision_is_that_of_the_file_or_the_one_asked_for(stored, layout):
