@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from probe import suite_cli
-from probe.terminal import console, errors_in_words, new_table
+from probe.capture_cli import capture
+from probe.terminal import console, errors_in_words, new_table, notes_shown
 
 app = typer.Typer(
     help="What does a model know, and when did it come to know it? Train suites, measure every checkpoint, look.",
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 
 app.add_typer(suite_cli.app, name="suite")
+app.command()(capture)
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run.")]
 
@@ -43,7 +45,7 @@ def run(
     from probe.batch.report import report_path
     from probe.batch.run import run as run_batch
 
-    with errors_in_words():
+    with errors_in_words(), notes_shown():
         folder = run_batch(batch, out, workers=workers)
         _print_summary(folder)
         typer.echo(f"\nReport: {report_path(Run.open(folder))}")

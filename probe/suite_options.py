@@ -1,10 +1,11 @@
 """How commands are told which suite is meant: one argument and the options of ``open_suite``, the same for all."""
 
 import re
-import warnings
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from probe.terminal import notes_shown
 
 if TYPE_CHECKING:
     from probe.suites import Suite
@@ -54,9 +55,8 @@ def opened(
     """
     from probe.suites import open_suite
 
-    with warnings.catch_warnings(record=True) as noted:
-        warnings.simplefilter("always", UserWarning)
-        suite = open_suite(
+    with notes_shown():
+        return open_suite(
             address,
             steps=read_steps(steps),
             deduped=deduped,
@@ -65,9 +65,6 @@ def opened(
             config=config,
             mapping=mapping,
         )
-    for warning in noted:
-        typer.echo(f"note: {warning.message}", err=True)
-    return suite
 
 
 def read_steps(text: str | None) -> list[int] | None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,19 @@ def errors_in_words(interrupted: str = "the same command goes on from here") -> 
     except KeyboardInterrupt as error:
         typer.echo(f"interrupted; {interrupted}", err=True)
         raise typer.Exit(130) from error
+
+
+@contextlib.contextmanager
+def notes_shown() -> Iterator[None]:
+    """Within it, warnings are lines on the error stream that a person may read, when they come."""
+
+    def show(message: Warning | str, *where: object, **more: object) -> None:
+        typer.echo(f"note: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
 
 
 def console() -> "Console":
