@@ -28,7 +28,10 @@ from probe.tasks import Task
 if TYPE_CHECKING:
     from probe.suites.hooked import HookedModel
 
-_STEP_WORD = re.compile(r"(?:step|checkpoint|ckpt|epoch|iteration|iter)s?[-_ ]?(\d+)", re.IGNORECASE)
+_STEP_WORDS = (
+    re.compile(r"(?:step|checkpoint|ckpt|iteration|iter)s?[-_= ]?(\d+)", re.IGNORECASE),
+    re.compile(r"epochs?[-_= ]?(\d+)", re.IGNORECASE),
+)
 _PART_OF_SEVERAL = re.compile(r"-\d+-of-\d+\.")
 
 
@@ -159,7 +162,8 @@ def read_state_dicts(
 def step_in(name: str, alone: bool = False) -> int | None:
     """The step that the name of a weights file says; None if it says none.
 
-    It is the number after a word for it (``model-59_step_100.pt``), or the only number there is.
+    It is the number after a word for it (``model-59_step_100.pt``), after one for an epoch if there is none for a step,
+    or else the only number there is.
 
     Args:
         name: of the file, without its folder.
@@ -169,9 +173,11 @@ def step_in(name: str, alone: bool = False) -> int | None:
         ValueError: there are several numbers, and none of them follows a word for a step.
     """
     stem = Path(name).stem
-    after_word, numbers = _STEP_WORD.findall(stem), re.findall(r"\d+", stem)
-    if len(after_word) == 1:
-        return int(after_word[0])
+    for word in _STEP_WORDS:
+        after_word = word.findall(stem)
+        if len(after_word) == 1:
+            return int(after_word[0])
+    numbers = re.findall(r"\d+", stem)
     if alone:
         return int(stem) if stem.isdecimal() else None
     if len(numbers) > 1:

@@ -130,7 +130,9 @@ def test_a_file_is_a_model_at_one_step(tmp_path, folder, layout):
         ("global_step100_of_2000.pt", 100, 100),
         ("mod113.pt", 113, None),
         ("a100-b2.pt", ValueError, None),
-        ("step1_epoch2.pt", ValueError, None),
+        ("epoch=2-step=100.pt", 100, 100),
+        ("run3-epoch2.pt", 2, 2),
+        ("step1_step2.pt", ValueError, None),
         ("final.pt", None, None),
     ],
 )
