@@ -115,7 +115,7 @@ class HubModel(PretrainedModel):
             return
         self.fetched.remove(step)
         self.fetched.append(step)
-        for old in self.fetched[: len(self.fetched) - self.keep]:
+        for old in self.fetched[: max(0, len(self.fetched) - self.keep)]:
             self._delete_weights(old)
             if not self.at_hand(old):
                 self.fetched.remove(old)
@@ -148,7 +148,7 @@ class HubModel(PretrainedModel):
 
         revision = self.places[step]
         try:
-            with asking(self.repo, self.cache, f"step {step}", self.offline):
+            with asking(self.repo, self.cache, f"step {step}"):
                 fetched = snapshot_download(
                     self.repo, revision=revision, cache_dir=self.cache, allow_patterns=list(names)
                 )

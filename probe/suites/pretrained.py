@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from probe.suites.bridges import hooked
 from probe.suites.families import by_step, read_step
 from probe.suites.format import DamagedCheckpointError
 from probe.suites.suite import Model
@@ -23,6 +24,7 @@ from probe.tasks import Task
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel as HFModel
 
     from probe.suites.hooked import HookedModel
 
@@ -156,21 +158,8 @@ class PretrainedModel(Model):
         )
         return tokenizer
 
-    def _hooked(self, model: Any, device: str) -> "HookedModel":
-        from transformer_lens.model_bridge import TransformerBridge
-
-        tokenizer = self.tokenizer()
-        bridge: Any = TransformerBridge.boot_transformers(
-            str(self.about_folder),
-            hf_model=model,
-            tokenizer=tokenizer or _stand_in(),
-            device=device,
-            dtype=model.dtype,
-        )
-        if tokenizer is None:
-            bridge.tokenizer = None
-        hooked: HookedModel = bridge.eval()
-        return hooked
+    def _hooked(self, model: "HFModel", device: str) -> "HookedModel":
+        return hooked(model, str(self.about_folder), self.tokenizer(), device)
 
     @cached_property
     def _counts(self) -> tuple[int, int]:
@@ -271,12 +260,3 @@ def _no_progress_bars() -> Iterator[None]:
         yield
     finally:
         logging.enable_progress_bar()
-
-
-def _stand_in() -> "PreTrainedTokenizerBase":
-    """A tokenizer of one token: a bridge that is given none looks for one, on the hub if need be."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from transformers import PreTrainedTokenizerFast
-
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"?": 0}, unk_token="?")))

@@ -85,8 +85,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise DamagedCheckpointError(f"{path} cannot be read ({text}); delete it, and fetch it again") from error
         named = _NAMED.search(text)
         raise DamagedCheckpointError(
-            f"{path} is refused, because it is a pickle that holds more than tensors, and reading it could run code that"
-            f" it names{f', such as {named[1]}' if named else ''}; expected tensors only, best in model.safetensors"
+            f"{path} is refused, because it is a pickle that holds more than tensors, and reading it could run code"
+            f" that it names{f', such as {named[1]}' if named else ''}; expected tensors, better in safetensors"
         ) from error
     if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
         raise DamagedCheckpointError(f"{path} holds a {type(held).__name__}; expected tensors by name")

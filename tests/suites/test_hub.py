@@ -1,5 +1,6 @@
 """Models on the hub: listed, fetched one at a time, deleted after use, and worked with when there is no hub."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -137,7 +138,7 @@ def test_a_folder_comes_before_a_name_on_the_hub(hub, saved, tmp_path, monkeypat
     assert hub.requests == []
 
 
-@pytest.mark.parametrize("keep", [0, 1, 2, None])
+@pytest.mark.parametrize("keep", [0, 1, 3, None])
 def test_a_sweep_needs_the_disk_of_as_many_as_are_kept(hub, tmp_path, keep):
     suite, most = open_suite(SMALL, keep=keep), 0
     size = suite["pythia-14m", 0].size
@@ -163,6 +164,30 @@ def test_those_used_last_are_kept(hub):
         logits(suite["pythia-14m", step])
         model.release(step)
     assert [step for step in STEPS if model.at_hand(step)] == [0, 512]
+
+
+def test_what_was_fetched_twice_counts_once(hub, tmp_path):
+    suite = open_suite(SMALL, keep=1)
+    for _ in range(2):
+        logits(suite["pythia-14m", 0])
+        for blob in (tmp_path / "cache").glob("models--*/blobs/*"):
+            if len(blob.name) == 64:
+                blob.rename(tmp_path / "away")
+    logits(suite["pythia-14m", 0])
+    suite.by_name["pythia-14m"].release(0)
+    assert suite.by_name["pythia-14m"].at_hand(0)
+
+
+def test_what_another_program_has_fetched_in_part_is_completed(hub):
+    fetch = huggingface_hub.snapshot_download
+    for step, files in ((0, ["config.json", "model.safetensors"]), (1, ["model.safetensors"])):
+        fetch(SMALL, revision=f"step{step}", cache_dir=constants.HF_HUB_CACHE, allow_patterns=files)
+    suite = open_suite(SMALL)
+    model = suite.by_name["pythia-14m"]
+    assert [model.at_hand(step) for step in (0, 1)] == [True, False]
+    assert model.tokenizer() is not None
+    logits(suite["pythia-14m", 1])
+    assert hub.fetched() == [f"{SMALL}@step0", f"{SMALL}@step1"]
 
 
 def test_what_was_cached_before_is_never_deleted(hub, tmp_path):
@@ -389,11 +414,15 @@ def test_a_mirror_is_read_and_left_as_it_is(saved, tmp_path, monkeypatch):
         open_suite(SMALL, keep=-1)
 
 
-def test_the_digest_reads_a_file_that_the_cache_has_not_named_after_its_hash(saved, tmp_path):
+def test_the_digest_reads_a_file_that_the_cache_has_not_named_after_its_hash(saved, tmp_path, monkeypatch):
     """Where links are not possible, a cache has copies; where it shares files, links go on to another kind of hash."""
     mirror = hub_format.hub_layout(tmp_path, SMALL, {"step0": saved[SMALL]["step0"], "step1": saved[SMALL]["step1"]})
     suite = open_suite(SMALL, mirror=tmp_path)
-    digests = [checkpoint.digest for checkpoint in suite.checkpoints()]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            hashlib, "file_digest", lambda *file: pytest.fail("a file was read that its name tells the hash of")
+        )
+        digests = [checkpoint.digest for checkpoint in suite.checkpoints()]
     links = list(mirror.glob("snapshots/*/model.safetensors"))
     content = links[0].read_bytes()
     links[0].unlink()
