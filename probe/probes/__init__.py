@@ -5,6 +5,7 @@
 ``performance``  loss and accuracy
 ``weights``      sums of squared weights
 ``spectra``      Fourier spectra and circles of the weights
+``linear``       what can be read linearly from the residual stream
 ``progress``     key frequencies, restricted and excluded loss, explained variance of the logits
 """
 

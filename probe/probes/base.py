@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from probe.activations.sites import LOGITS
@@ -78,14 +78,15 @@ class Observation:
     def cube(self) -> Float[Tensor, "n n n"]:
         """The logits in the order in which the operation is addition in Z_n: the right answer to (i, j) is i + j."""
         form = self._cyclic_form()
-        return self.logits[self._example_of_pair][..., torch.as_tensor(form.c)]
+        return self.logits[self.example_of_pair][..., torch.as_tensor(form.c)]
 
     def on_pairs(self, mask: Bool[Tensor, " example"]) -> Bool[Tensor, "n n"]:
         """A set of examples as a set of (i, j) of the cube."""
-        return mask[self._example_of_pair]
+        return mask[self.example_of_pair]
 
     @cached_property
-    def _example_of_pair(self) -> Tensor:
+    def example_of_pair(self) -> Int[Tensor, "n n"]:
+        """Which example asks (i, j), in the order in which the operation is addition in Z_n."""
         form = self._cyclic_form()
         tokens = torch.as_tensor(self.task.tokens)
         example = torch.full((self.task.d_vocab, self.task.d_vocab), -1)
@@ -124,3 +125,16 @@ class Probe(Protocol):
 
     def measure(self, observation: Observation) -> Iterator[Row | Array]:
         """The numbers (and arrays) of one checkpoint."""
+
+
+def check_cyclic(task: Task) -> None:
+    """For probes that need the task's operation to be an addition in a cyclic group.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if task.cyclic_form is None:
+        raise ValueError(
+            "the task's operation is not an addition in a cyclic group, so its answers have no frequencies;"
+            " leave the probe out (spectra of the weights need no such structure)"
+        )

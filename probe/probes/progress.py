@@ -13,7 +13,7 @@ from probe.activations.sites import LOGITS
 from probe.measures import progress
 from probe.measures.key_frequencies import key_frequencies_by_logits
 from probe.measures.performance import subset_mean
-from probe.probes.base import Observation, Probe, Row
+from probe.probes.base import Observation, Probe, Row, check_cyclic
 from probe.tasks import Task
 
 
@@ -33,7 +33,7 @@ class KeyFrequencies(Probe):
     per: ClassVar[Literal["checkpoint", "model"]] = "model"
 
     def check(self, task: Task) -> None:
-        _check_cyclic(task)
+        check_cyclic(task)
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         found = key_frequencies_by_logits(observation.cube, self.threshold)
@@ -56,7 +56,7 @@ class FourierProgress(Probe):
     needs: ClassVar[tuple[str, ...]] = ("key_frequencies",)
 
     def check(self, task: Task) -> None:
-        _check_cyclic(task)
+        check_cyclic(task)
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         cube, keys = observation.cube, keys_of(observation)
@@ -80,11 +80,3 @@ class FourierProgress(Probe):
         yield Row("excluded_loss", progress.excluded_loss(cube, keys, train).item(), LOGITS, "all keys")
         for k, loss in zip(keys, progress.excluded_loss_each(cube, keys, train).tolist(), strict=True):
             yield Row("excluded_loss", loss, LOGITS, f"k={k}")
-
-
-def _check_cyclic(task: Task) -> None:
-    if task.cyclic_form is None:
-        raise ValueError(
-            "the task's operation is not an addition in a cyclic group, so its logits have no key frequencies;"
-            " leave the probe out (spectra of the weights need no such structure)"
-        )

@@ -87,6 +87,10 @@ class Model(ABC):
         """Whether there are weights at a step."""
         return step in self.steps()
 
+    def at_hand(self, step: int) -> bool:
+        """Whether the weights at a step can be read without being fetched from elsewhere first."""
+        return True
+
     def tokens_seen(self, step: int) -> float:
         """Training tokens shown up to a step, repeats counted; ``nan`` where nothing says."""
         return step * self.tokens_per_step

@@ -19,10 +19,12 @@ APPLY = {
 }
 
 
-def observation(task: ModularArithmetic, logits=None, weights=None, of_model=None, shape: Shape | None = None):
+def observation(
+    task: ModularArithmetic, logits=None, weights=None, of_model=None, shape: Shape | None = None, activations=None
+):
     """Of a model that does not exist; ``logits`` [example, answer] get a large logit of "=" added, to be ignored."""
     arch = Architecture.of(shape or Shape(d_model=8, n_heads=2), task)
-    activations = {}
+    activations = dict(activations or {})
     if logits is not None:
         activations[LOGITS] = torch.cat([torch.as_tensor(logits), torch.full((len(logits), 1), 50.0)], dim=1)
     checkpoint = SimpleNamespace(model=SimpleNamespace(task=task, architecture=arch))
