@@ -10,8 +10,9 @@ from plotly.colors import hex_to_rgb
 from probe.report.panels import axis_id, finish, grid, legend, line
 from probe.report.style import Mark, StepAxis, compact, mark_of
 
-_SCORES = {"r2": "held-out R² (share of variance)", "accuracy": "held-out accuracy (share right)"}
+_SCORES = {"r2": ("held-out R²", "share of variance"), "accuracy": ("held-out accuracy", "share right")}
 _SHUFFLED = "the same on shuffled targets"
+_INTERVAL = "95 % interval over folds"
 
 
 def probe_figure(sweep: pd.DataFrame, target: Hashable | None = None) -> go.Figure:
@@ -57,13 +58,16 @@ def probe_figure(sweep: pd.DataFrame, target: Hashable | None = None) -> go.Figu
                 place, axis, curve.assign(value=curve["shuffled"]), mark, f"{model}, {_SHUFFLED}", model, False
             )
             traces.append(control.update(mode="lines", line={"width": 0.8, "dash": "dot"}))
-        _value_axis(plot, place, chosen["score"].iloc[0], curves, n_targets)
+        _value_axis(plot, place, chosen, curves)
     traces += [
         legend(mark, f"{entry['model']} · {compact(entry['n_params'])}", entry["model"])
         for entry, mark in zip(models, marks.values(), strict=True)
     ]
     control = go.Scatter(x=[None], y=[None], mode="lines", line={"width": 0.8, "dash": "dot", "color": "#000000"})
     traces.append(control.update(name=_SHUFFLED, hoverinfo="skip"))
+    if n_targets == 1:
+        square = {"symbol": "square", "size": 12, "color": "rgba(0,0,0,0.15)"}
+        traces.append(go.Scatter(x=[None], y=[None], mode="markers", marker=square, name=_INTERVAL, hoverinfo="skip"))
     finish(plot, axis, len(sites), traces, [])
     return plot
 
@@ -85,8 +89,10 @@ def _band(place: int, axis: StepAxis, curve: pd.DataFrame, mark: Mark, group: st
     )
 
 
-def _value_axis(plot: go.Figure, place: int, score: str, curves: pd.DataFrame, n_targets: int) -> None:
-    over = "" if n_targets == 1 else f", mean of {n_targets} targets"
+def _value_axis(plot: go.Figure, place: int, sweep: pd.DataFrame, curves: pd.DataFrame) -> None:
+    targets = sweep["target"].unique()
+    score, unit = _SCORES[sweep["score"].iloc[0]]
+    of = f" of {targets[0]}" if len(targets) == 1 else f", mean of {len(targets)} targets"
     low = min(0.0, float(np.nanmin(curves[["low", "shuffled"]])))
-    layout = {"title": {"text": f"{_SCORES[score]}{over}"}, "range": [max(low, -1.0) - 0.03, 1.04], "dtick": 0.25}
+    layout = {"title": {"text": f"{score}{of} ({unit})"}, "range": [max(low, -1.0) - 0.03, 1.04], "dtick": 0.25}
     plot.layout[axis_id("yaxis", place)].update(layout)
