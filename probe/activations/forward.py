@@ -111,6 +111,8 @@ def reading(
     def read(batch: Batch) -> dict[str, Tensor]:
         seen.clear()
         asked: dict[str, Any] = {} if stop is None else {"stop_at_layer": stop}
+        if hasattr(model, "original_model"):
+            asked["use_cache"] = False  # transformers would keep keys and values for text that never comes
         if batch.padded:
             asked["attention_mask"] = batch.mask
         try:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from probe.activations import forward
-from probe.activations.forward import activations_at
+from probe.activations.forward import Batch, activations_at, reading
+from probe.activations.inputs import Inputs
 from probe.suites.architecture import Architecture
 from probe.suites.hooked import HookedTransformer
 from tests.native_bridge import native_bridge
@@ -80,6 +81,17 @@ def test_a_transformer_lens_model_will_do():
     torch.testing.assert_close(found["unembed.hook_out"], logits[:, 2], atol=1e-5, rtol=1e-5)
     pattern = expected["blocks.0.attn.hook_pattern"][:, :, 2]
     torch.testing.assert_close(found["blocks.0.attn.hook_pattern"], pattern, atol=1e-5, rtol=1e-5)
+
+
+def test_padding_is_not_seen_where_attention_is_not_causal():
+    """With a causal mask what follows does not matter; without one, padding has to be masked."""
+    arch = Architecture(d_vocab=8, n_ctx=4, d_model=8, n_heads=2, n_layers=2, causal=False)
+    weights = noisy_weights(arch)
+    inputs = Inputs.of([[1, 2, 3, 4], [5, 6]])
+    with reading(HookedTransformer.with_weights(arch, weights), ["blocks.1.hook_resid_post"]) as read:
+        (found,) = read(Batch(inputs, slice(0, 2), "cpu")).values()
+    _, alone = plain_forward(arch, weights, torch.tensor([[5, 6]]))
+    torch.testing.assert_close(found[1, :2], alone["blocks.1.hook_resid_post"][0], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("position", [-1, 4])
