@@ -82,6 +82,13 @@ def size(path: str) -> int:
     return n_bytes
 
 
+def readable_size(n_bytes: float) -> str:
+    """Bytes in the largest unit of which there is one: 1.5 MB."""
+    units = ["bytes", "kB", "MB", "GB"]
+    power = min(len(units) - 1, max(0, (len(str(int(n_bytes))) - 1) // 3))
+    return f"{n_bytes / 1000**power:.{min(power, 1)}f} {units[power]}"
+
+
 def list_files(path: str, suffix: str) -> list[str]:
     """Names, in ascending order, of the finished files directly in folder ``path`` that end in ``suffix``.
 

@@ -29,6 +29,7 @@ def show(
     mapping: options.NameMapping = None,
 ) -> None:
     """Models of a suite: parameters, steps, training so far, size. No weights are read."""
+    from probe.storage import readable_size
     from probe.suites.overview import table as table_of
 
     with errors_in_words("nothing was written"):
@@ -42,7 +43,7 @@ def show(
                 *(f"{model[count]:,}" for count in ("parameters", "parameters_without_embeddings", "steps")),
                 *(f"{model[step]:,}" if model["steps"] else "none" for step in ("first_step", "last_step")),
                 *(_amount(model[total]) for total in ("tokens", "flops")),
-                _size(model["bytes"]),
+                "unknown" if model["bytes"] is None else readable_size(model["bytes"]),
             )
         console().print(table)
         typer.echo("Tokens and FLOPs of training at the last step; size of all checkpoints.")
@@ -107,15 +108,3 @@ def _now_and_then() -> Callable[[int, int], None]:
 
 def _amount(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3g}"
-
-
-def _size(n_bytes: int | None) -> str:
-    """Bytes in the largest unit of which there is at least one."""
-    if n_bytes is None:
-        return "unknown"
-    size = float(n_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

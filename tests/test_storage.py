@@ -195,3 +195,18 @@ def test_a_line_that_is_cut_short_is_an_error(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "write", lambda descriptor, data: len(data) - 1)
     with pytest.raises(OSError, match=r"no space left to add a line to .*events\.jsonl"):
         storage.append_line(f"{tmp_path}/events.jsonl", "whole")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (166_029_852, "166.0 MB"),
+        (23.8e9, "23.8 GB"),
+        (5e12, "5000.0 GB"),
+    ],
+)
+def test_sizes_as_they_are_said(size, text):
+    assert storage.readable_size(size) == text

@@ -92,7 +92,7 @@ def test_show_of_a_model_without_checkpoints(copy):
     for path in copy.glob("small/*.safetensors"):
         path.unlink()
     found = suite("show", copy)
-    assert ["0", "none", "none", "unknown", "unknown", "0", "B"] in [row[3:] for row in rows(found.stdout)]
+    assert ["0", "none", "none", "unknown", "unknown", "0", "bytes"] in [row[3:] for row in rows(found.stdout)]
 
 
 @pytest.mark.parametrize("command", ["show", "check"])

@@ -18,6 +18,7 @@ from probe.activations.planning import Form, described, plans_of
 from probe.activations.selection import Project
 from probe.activations.streaming import Captured, Request, stream_checkpoint
 from probe.activations.writing import write_examples, write_reduced
+from probe.storage import readable_size
 from probe.suites.integrity import earlier_twin, twin_warning
 
 if TYPE_CHECKING:
@@ -86,13 +87,15 @@ def capture(
     store = CaptureStore("memory", MemoryStore()) if out is None else CaptureStore.at(out)
     store.check(described(request, any_plan))
     todo = [checkpoint for checkpoint in checkpoints if not _is_there(store, checkpoint)]
-    _check_room(store, sum(plans[checkpoint.model.name].bytes for checkpoint in todo))
+    n_bytes = sum(plans[checkpoint.model.name].bytes for checkpoint in todo)
+    _check_room(store, n_bytes)
     store.claim(described(request, any_plan), any_plan.inputs, any_plan.selection.positions.index)
     write = write_examples if reduce is None else write_reduced
     seen: dict[str, dict[str, int]] = {}
     for about in store.finished():
         seen.setdefault(about["model"], {}).setdefault(about["weights"], about["step"])
-    with _progress(len(todo) * len(any_plan.inputs), progress) as advance:
+    what = f"{len(todo)} checkpoint(s), {readable_size(n_bytes)} to {store.address}"
+    with _progress(what, len(todo) * len(any_plan.inputs), progress) as advance:
         for checkpoint in todo:
             plan = plans[checkpoint.model.name]
             with (
@@ -151,22 +154,21 @@ def _check_room(store: CaptureStore, needed: int) -> None:
     free = store.free_bytes()
     if free is not None and needed > free:
         raise ValueError(
-            f"out: the capture takes {_size(needed)} and {_size(free)} are free at {store.address}; keep fewer sites,"
-            " positions, heads, models or steps, store float16, project, or reduce"
+            f"out: the capture takes {readable_size(needed)} and {readable_size(free)} are free at {store.address};"
+            " keep fewer sites, positions, heads, models or steps, store float16, project, or reduce"
         )
 
 
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:,.1f} MB"
-
-
 @contextmanager
-def _progress(total: int, shown: bool) -> Iterator[Any]:
-    """Within it, a function that says how many more examples are done, and of what."""
+def _progress(what: str, total: int, shown: bool) -> Iterator[Any]:
+    """Within it, a function that says how many more examples are done, and of what. First it is said what will be."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     words = TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), TextColumn("{task.description}")
-    with Progress(BarColumn(), *words, console=Console(file=sys.stderr), disable=not (shown and total)) as bar:
+    console = Console(file=sys.stderr)
+    if shown and total:
+        console.print(f"capturing {what}", highlight=False, soft_wrap=True)
+    with Progress(BarColumn(), *words, console=console, disable=not (shown and total)) as bar:
         task = bar.add_task("", total=max(total, 1))
         yield lambda n, what: bar.update(task, advance=n, description=what)

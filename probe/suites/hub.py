@@ -17,6 +17,7 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
+from probe.storage import readable_size
 from probe.suites.families import Training, training_of
 from probe.suites.hub_cache import cached_places, forget_empty, has_weights, snapshot
 from probe.suites.hub_listing import (
@@ -165,11 +166,12 @@ class HubModel(PretrainedModel):
         if size > free:
             raise OSError(
                 errno.ENOSPC,
-                f"{self.location(step)} needs {_readable(size)}, and {folder} has {_readable(free)} left; free some"
-                " space, set HF_HOME to a folder on another disk, or give keep=0 to delete each checkpoint after use",
+                f"{self.location(step)} needs {readable_size(size)}, and {folder} has {readable_size(free)} left; free"
+                " some space, set HF_HOME to a folder on another disk, or give keep=0 to delete each checkpoint after"
+                " use",
             )
         if not are_progress_bars_disabled():
-            print(f"fetching {self.location(step)}, {_readable(size)}", file=sys.stderr)
+            print(f"fetching {self.location(step)}, {readable_size(size)}", file=sys.stderr)
 
     def _delete_weights(self, step: int) -> None:
         """Delete the weights of a step. They stay while the cache is in disorder, as when another process fetches."""
@@ -278,10 +280,3 @@ def _expanded(text: str) -> list[str]:
         return [text]
     before, after = text[: braces.start()], text[braces.end() :]
     return [whole for choice in braces[1].split(",") for whole in _expanded(f"{before}{choice.strip()}{after}")]
-
-
-def _readable(size: float) -> str:
-    """Bytes in the largest unit of which there is one."""
-    units = ["bytes", "kB", "MB", "GB"]
-    power = min(len(units) - 1, max(0, (len(str(int(size))) - 1) // 3))
-    return f"{size / 1000**power:.{min(power, 1)}f} {units[power]}"

@@ -120,6 +120,17 @@ def test_positions_heads_and_projection(suite):
     assert found["blocks.0.hook_resid_post"].dims == ("model", "step", "example", "component")
 
 
+def test_a_mask_keeps_other_positions_of_each_example(suite):
+    mask = np.random.default_rng(0).random((49, 3)) < 0.5
+    mask[0] = True  # so that as many are kept as there are
+    found = capture(suite, models=["small"], steps=[10], positions=mask)["blocks.0.hook_resid_post"][0, 0]
+    _, wanted = expected("small", 10, TASK.tokens)
+    for example in range(49):
+        n = mask[example].sum()
+        close(found[example, :n], wanted["blocks.0.hook_resid_post"][example, mask[example]])
+        assert np.isnan(found[example, n:]).all()
+
+
 def test_a_projection_may_depend_on_model_and_site(suite):
     asked = []
 

@@ -15,7 +15,6 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from probe.suites import hub as hub_module
 from probe.suites import hub_listing, open_suite
 from probe.suites.hub_listing import HubUnreachableError
 from tests.suites import hub_format
@@ -230,21 +229,6 @@ def test_how_large_it_is_is_said_before(hub, capfd, monkeypatch):
     huggingface_hub.utils.disable_progress_bars()
     logits(open_suite(SMALL)["pythia-14m", 0])
     assert capfd.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (166_029_852, "166.0 MB"),
-        (23.8e9, "23.8 GB"),
-        (5e12, "5000.0 GB"),
-    ],
-)
-def test_sizes_as_they_are_said(size, text):
-    assert hub_module._readable(size) == text
 
 
 def test_only_what_is_needed_is_fetched(hub, saved, tmp_path):
