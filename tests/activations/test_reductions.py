@@ -73,6 +73,18 @@ def test_top(suite, over):
                     assert np.isnan(found[site].values[(p, slice(None), *unit)]).sum() == 4 - len(order)
 
 
+def test_the_position_of_the_top_is_that_in_its_example(suite):
+    asked = {"positions": slice(-2, None)}
+    whole = capture(suite, RAGGED, **asked)
+    found = capture(suite, RAGGED, reduce="top-1", over="position", **asked).isel(model=0, step=0, rank=0)
+    values = whole["blocks.0.hook_resid_post"].values[0, 0, ..., 3]
+    example, kept = np.unravel_index(np.nanargmax(values), values.shape)
+    assert found["blocks.0.hook_resid_post.example"].values[3] == example
+    position = len(RAGGED[example]) - min(2, len(RAGGED[example])) + kept
+    assert found["blocks.0.hook_resid_post.position"].values[3] == position
+    assert whole["token_position"].values[example, kept] == position
+
+
 def test_a_single_position_has_no_dimension(suite):
     assert capture(suite, TASK, reduce="mean", positions="answer")[SITES[0].replace("*", "0")].dims == (
         "model",
