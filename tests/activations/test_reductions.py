@@ -77,12 +77,15 @@ def test_the_position_of_the_top_is_that_in_its_example(suite):
     asked = {"positions": slice(-2, None)}
     whole = capture(suite, RAGGED, **asked)
     found = capture(suite, RAGGED, reduce="top-1", over="position", **asked).isel(model=0, step=0, rank=0)
-    values = whole["blocks.0.hook_resid_post"].values[0, 0, ..., 3]
-    example, kept = np.unravel_index(np.nanargmax(values), values.shape)
-    assert found["blocks.0.hook_resid_post.example"].values[3] == example
-    position = len(RAGGED[example]) - min(2, len(RAGGED[example])) + kept
-    assert found["blocks.0.hook_resid_post.position"].values[3] == position
-    assert whole["token_position"].values[example, kept] == position
+    told = set()
+    for unit in range(12):
+        values = whole["blocks.0.hook_resid_post"].values[0, 0, ..., unit]
+        example, kept = np.unravel_index(np.nanargmax(values), values.shape)
+        assert found["blocks.0.hook_resid_post.example"].values[unit] == example
+        position = whole["token_position"].values[example, kept]
+        assert found["blocks.0.hook_resid_post.position"].values[unit] == position
+        told.add(position != kept)
+    assert told == {True, False}
 
 
 def test_a_single_position_has_no_dimension(suite):
