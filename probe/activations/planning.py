@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 24
 """About how large a chunk of one site gets: large enough to be written fast, small enough to read one position of."""
-HELD_BYTES = 1 << 26
+HELD_BYTES = 1 << 25
 """About how much of all sites is held before it is written."""
 RECORDED = ("grokscope", "torch", "transformers", "transformer-lens", "zarr")
 

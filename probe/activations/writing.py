@@ -15,8 +15,8 @@ from probe.activations.positions import ABSENT
 from probe.activations.reductions import Reduction, reduction
 from probe.activations.streaming import Captured
 
-WRITTEN_BEHIND = 2
-"""Chunks that may wait for the disk while the model goes on."""
+WRITTEN_BEHIND = 1
+"""Chunks that may be on their way to the disk while the model fills the next."""
 
 
 def write_examples(writer: GroupWriter, pieces: Iterable[Captured], plan: Plan) -> None:

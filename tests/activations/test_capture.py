@@ -1,5 +1,7 @@
 """A capture against the plain forward pass: values, labels, what is kept, gradients, and the model afterwards."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import xarray as xr
 
 import probe
 from probe.activations import planning
+from probe.activations.capture_store import GroupWriter
 from probe.activations.inputs import Inputs
 from probe.activations.layout import layouts
 from probe.suites.hooked import HookedTransformer
@@ -227,6 +230,21 @@ def test_chunks_are_whole_batches_and_about_as_large(suite, monkeypatch, tmp_pat
     assert array.chunks == (20, 8)  # 49 examples in three chunks of five batches
     _, wanted = expected("small", 10, TASK.tokens)
     close(found["blocks.0.hook_resid_post"].sel(step=10)[0], wanted["blocks.0.hook_resid_post"][:, 2])
+
+
+def test_a_disk_that_is_slower_than_the_model(suite, monkeypatch):
+    """A buffer is not filled again before it has been written."""
+    write = GroupWriter.write
+
+    def slow(self, name, start, values):
+        time.sleep(0.02)
+        write(self, name, start, values)
+
+    monkeypatch.setattr(GroupWriter, "write", slow)
+    monkeypatch.setattr(planning, "CHUNK_BYTES", 1)
+    found = capture(suite, models=["large"], steps=[10], batch_size=5)
+    _, wanted = expected("large", 10, TASK.tokens)
+    close(found["blocks.1.hook_resid_post"][0, 0], wanted["blocks.1.hook_resid_post"])
 
 
 def test_the_stream_gives_the_same_batch_by_batch(suite):

@@ -202,27 +202,41 @@ import json, resource, sys
 import torch
 torch.set_num_threads(1)
 import probe
-suite = probe.open_suite(sys.argv[1])
+folder, out, shown = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+suite = probe.open_suite(folder)
 peaks = []
-for steps in (suite.steps(suite.models[0])[:2], suite.steps(suite.models[0])):
-    probe.capture(suite, [[1] * 16] * 16, ["blocks.*.hook_resid_post"], steps=steps, progress=False,
-                  out=f"{sys.argv[2]}/{len(steps)}.zarr")
-    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+for n_steps, n_examples in shown:
+    steps = suite.steps(suite.models[0])[:n_steps]
+    probe.capture(suite, [[1] * 16] * n_examples, ["blocks.*.hook_resid_*"], steps=steps, progress=False,
+                  out=f"{out}/{n_steps}-{n_examples}.zarr")
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 print(json.dumps(peaks))
 """
+
+
+def peaks(folder, out, *shown):
+    """Peak memory in bytes of a process after each of some captures: of so many steps, so many examples."""
+    command = [sys.executable, "-c", PEAK, str(folder), str(out), json.dumps(shown)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_checkpoints(tmp_path):
     """Peak over 20 checkpoints within a tenth of that over 2, with models that are large beside the rest."""
-    config = {"d_model": 384, "n_layers": 12}
-    first = save_neox(tmp_path / "m" / "step0", **config)
+    first = save_neox(tmp_path / "m" / "step0", d_model=384, n_layers=12)
     for step in range(1, 20):
         (tmp_path / "m" / f"step{step}").symlink_to(first)
-    ran = subprocess.run(
-        [sys.executable, "-c", PEAK, str(tmp_path / "m"), str(tmp_path)], capture_output=True, text=True, check=True
-    )
-    over_two, over_twenty = json.loads(ran.stdout)
-    size = (first / "model.safetensors").stat().st_size
-    assert size > 80e6  # so that even a few models that stay would be seen
+    over_two, over_twenty = peaks(tmp_path / "m", tmp_path, (2, 16), (20, 16))
+    assert (first / "model.safetensors").stat().st_size > 80e6  # so that even a few models that stay would be seen
     assert over_twenty < 1.1 * over_two
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_examples(tmp_path):
+    save_neox(tmp_path / "m" / "step0", d_model=128, n_layers=6)
+    few, many = peaks(
+        tmp_path / "m", tmp_path, (1, 1000), (1, 4000)
+    )  # both more than what is held before it is written
+    stored = sum(path.stat().st_size for path in (tmp_path / "1-4000.zarr").rglob("*") if path.is_file())
+    assert stored > 350e6
+    assert many - few < 0.15 * stored
