@@ -8,8 +8,10 @@ file: what a killed process left behind, safe to delete, and never listed here.
 
 import contextlib
 import errno
+import io
 import os
 import secrets
+from typing import BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -61,6 +63,22 @@ def read_bytes(path: str, end: int | None = None) -> bytes:
     fs, target = fsspec.core.url_to_fs(path)
     content: bytes = fs.cat_file(target, end=end)
     return content
+
+
+def local_path(path: str) -> str | None:
+    """Where a file is on the disk; None if it is in a store."""
+    fs, target = fsspec.core.url_to_fs(path)
+    return target if isinstance(fs, LocalFileSystem) else None
+
+
+def opened(path: str) -> BinaryIO:
+    """A file to read from: of a store, fetched as a whole first.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    local = local_path(path)
+    return io.BytesIO(read_bytes(path)) if local is None else open(local, "rb")
 
 
 def exists(path: str) -> bool:

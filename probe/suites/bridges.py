@@ -1,10 +1,13 @@
-"""A model of transformers as a hooked one."""
+"""Models of transformers: their parameters, their weights filled in, their hooks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from probe.suites.format import DamagedCheckpointError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -12,29 +15,53 @@ if TYPE_CHECKING:
     from probe.suites.hooked import HookedModel
 
 
+def outline(config: "PretrainedConfig") -> "PreTrainedModel":
+    """The model of a config, without values."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def count_parameters(model: "PreTrainedModel") -> tuple[int, int]:
+    """Parameters, and those but embeddings and unembedding; a parameter that is used twice counts once."""
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    unembedding = model.get_output_embeddings()
+    outside = {id(weight) for table in (*tables, unembedding) if table for weight in table.parameters()}
+    weights = {id(weight): weight.numel() for weight in model.parameters()}
+    return sum(weights.values()), sum(n for weight, n in weights.items() if weight not in outside)
+
+
 def with_weights(
-    config: "PretrainedConfig", weights: Mapping[str, Tensor], device: str, dtype: torch.dtype | None
+    config: "PretrainedConfig", weights: Mapping[str, Tensor], name: str, device: str, dtype: torch.dtype | None
 ) -> "PreTrainedModel":
-    """The model of a config with these weights, all of them by the model's own names, in evaluation mode.
+    """The model of a config with these weights, in evaluation mode.
 
     Args:
         config: of a causal language model.
-        weights: by name; one that is tied to another may be missing.
+        weights: by the names that transformers stores them under; one that is tied to another may be missing.
+        name: what messages call the weights.
         device: where it is put.
-        dtype: of the model; that of the weights, if not given.
+        dtype: of the model; that of the largest of the weights, if not given.
+
+    Raises:
+        DamagedCheckpointError: weights are missing or have another shape.
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-    from transformers.utils import logging
 
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    if dtype is None:  # what the config says was that of training
+        dtype = max(filter(Tensor.is_floating_point, weights.values()), key=Tensor.numel, default=torch.empty(0)).dtype
     try:
-        dtype = dtype or next(iter(weights.values())).dtype
-        model = kind.from_pretrained(None, config=config, state_dict=dict(weights), dtype=dtype)
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+        with _no_progress_bars():
+            model, report = kind.from_pretrained(
+                None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
+            )
+    except RuntimeError as error:
+        raise DamagedCheckpointError(f"{name}: the weights do not fit config.json: {error}") from error
+    if report["missing_keys"]:  # which transformers has drawn at random
+        missing = ", ".join(sorted(report["missing_keys"]))
+        raise DamagedCheckpointError(f"{name} lacks weights of the model in config.json: {missing}")
     return model.to(device)
 
 
@@ -66,3 +93,18 @@ def _stand_in() -> "PreTrainedTokenizerBase":
     from transformers import PreTrainedTokenizerFast
 
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"?": 0}, unk_token="?")))
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep transformers from showing one for each of the many checkpoints of a sweep."""
+    from transformers.utils import logging
+
+    if not logging.is_progress_bar_enabled():
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()

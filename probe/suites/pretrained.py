@@ -4,27 +4,25 @@ A folder has ``config.json``, the weights and, where texts are read, the tokeniz
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from probe.suites.bridges import hooked
+from probe.suites import bridges
 from probe.suites.families import by_step, read_step
-from probe.suites.format import DamagedCheckpointError
 from probe.suites.suite import Model
-from probe.suites.weight_files import CONFIG, digest_of, has_tokenizer, read_tensors, sha256, weights_in
+from probe.suites.tensorfiles import read_state_dict
+from probe.suites.weight_files import CONFIG, digest_of, has_tokenizer, sha256, weights_in
 from probe.tasks import Task
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
-    from transformers import PreTrainedModel as HFModel
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from probe.suites.hooked import HookedModel
 
@@ -113,12 +111,13 @@ class PretrainedModel(Model):
         """The weights at a step on the CPU, named, laid out and typed as they are stored.
 
         Raises:
-            DamagedCheckpointError: a file cannot be read, or is a pickle that holds more than tensors.
+            DamagedCheckpointError: a file cannot be read.
+            ValueError: a file is refused, because to read it would run code, or holds no state dict.
         """
         folder = self.folder(step)
         weights: dict[str, Tensor] = {}
         for name in weights_in(folder):
-            weights |= read_tensors(folder / name)
+            weights |= read_state_dict(str(folder / name))[0]
         return dict(sorted(weights.items()))
 
     def load(self, step: int, device: str = "cpu", dtype: torch.dtype | None = None) -> "HookedModel":
@@ -126,22 +125,10 @@ class PretrainedModel(Model):
 
         Raises:
             DamagedCheckpointError: as of ``weights``, or they are not those of the model that ``config.json`` says.
+            ValueError: as of ``weights``, or the configuration or the tokenizer cannot be read.
         """
-        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
         weights, config = self.weights(step), _read_config(self.folder(step))
-        kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-        try:
-            with _no_progress_bars():
-                model, report = kind.from_pretrained(
-                    None, config=config, state_dict=weights, dtype=dtype or "auto", output_loading_info=True
-                )
-        except RuntimeError as error:
-            raise DamagedCheckpointError(f"{self.location(step)}: the weights do not fit {CONFIG}: {error}") from error
-        if report["missing_keys"]:  # which transformers has drawn at random
-            missing = ", ".join(sorted(report["missing_keys"]))
-            raise DamagedCheckpointError(f"{self.location(step)} lacks weights of the model in {CONFIG}: {missing}")
-        return self._hooked(model.to(device), device)
+        return self._hooked(bridges.with_weights(config, weights, self.location(step), device, dtype), device)
 
     def skeleton(self) -> "HookedModel":
         from transformers import AutoModelForCausalLM
@@ -153,26 +140,20 @@ class PretrainedModel(Model):
 
         if not has_tokenizer(self.about_folder):
             return None
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            str(self.about_folder), local_files_only=True, trust_remote_code=False
-        )
+        try:
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                str(self.about_folder), local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:  # of many kinds
+            raise ValueError(f"{self.about_folder}: its tokenizer cannot be read: {error!r}") from error
         return tokenizer
 
-    def _hooked(self, model: "HFModel", device: str) -> "HookedModel":
-        return hooked(model, str(self.about_folder), self.tokenizer(), device)
+    def _hooked(self, model: "PreTrainedModel", device: str) -> "HookedModel":
+        return bridges.hooked(model, str(self.about_folder), self.tokenizer(), device)
 
     @cached_property
     def _counts(self) -> tuple[int, int]:
-        """Parameters, and those but embeddings and unembedding; a parameter that is used twice counts once."""
-        from transformers import AutoModelForCausalLM
-
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(self.config)
-        tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-        unembedding = model.get_output_embeddings()
-        outside = {id(weight) for table in (*tables, unembedding) if table for weight in table.parameters()}
-        weights = {id(weight): weight.numel() for weight in model.parameters()}
-        return sum(weights.values()), sum(n for weight, n in weights.items() if weight not in outside)
+        return bridges.count_parameters(bridges.outline(self.config))
 
 
 def read_pretrained(
@@ -236,27 +217,14 @@ def _is_checkpoint(folder: Path) -> bool:
 
 
 def _read_config(folder: Path) -> "PretrainedConfig":
-    from transformers import AutoConfig
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # each field has its own kind
         raise ValueError(f"{folder / CONFIG} describes no model that transformers knows: {error}") from error
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ValueError(f"{folder / CONFIG} is that of a {config.model_type}; expected a causal language model")
     return config
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Keep transformers from showing one for each of the many checkpoints of a sweep."""
-    from transformers.utils import logging
-
-    if not logging.is_progress_bar_enabled():
-        yield
-        return
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.enable_progress_bar()

@@ -1,8 +1,8 @@
 """Tensors from a file that somebody else wrote, as safetensors or with ``torch.save``. Nothing in it is ever run."""
 
-import io
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import safetensors.torch
@@ -11,13 +11,16 @@ from torch import Tensor
 
 from probe import storage
 from probe.suites.format import DamagedCheckpointError
+from probe.suites.pickles import asked_for
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
-"""What the names of files end in that are read here."""
+"""What the names of files of bare state dicts end in."""
 
 _USUAL_ENTRIES = ("model", "model_state_dict", "state_dict")
 _WANTED = re.compile(r"(?<=GLOBAL )\S+|(?<=Unsupported class )\S+|(?<=unrecognized function )\S+|TorchScript archives")
 """What torch says that it would have to run."""
+_NEWER_PROTOCOL = "Unsupported operand"
+"""What torch says of a pickle of protocol 4 or 5, which it reads no further."""
 
 
 def read_state_dict(path: str) -> tuple[dict[str, Tensor], str | None]:
@@ -26,7 +29,7 @@ def read_state_dict(path: str) -> tuple[dict[str, Tensor], str | None]:
     A file may hold it whole, or as one of its entries (``{"model": state_dict, "optimizer": ...}``).
 
     Args:
-        path: local path or fsspec URL, ending in one of ``SUFFIXES``.
+        path: local path or fsspec URL. What does not end in ``.safetensors`` is taken to be of ``torch.save``.
 
     Returns:
         Tensors by name, and the name of the entry that they were found in: None if the file is the state dict.
@@ -35,33 +38,43 @@ def read_state_dict(path: str) -> tuple[dict[str, Tensor], str | None]:
         DamagedCheckpointError: the file cannot be read.
         ValueError: the file is refused, because to read it would run code; or it holds no state dict, or several.
     """
-    data = storage.read_bytes(path)
     if path.endswith(".safetensors"):
+        local = storage.local_path(path)
         try:
-            return safetensors.torch.load(data), None
+            if local is not None:  # which does not take the memory of the whole file beside that of its tensors
+                return safetensors.torch.load_file(local), None
+            return safetensors.torch.load(storage.read_bytes(path)), None
         except (safetensors.SafetensorError, ValueError) as error:
-            raise DamagedCheckpointError(f"{path} cannot be read ({error}); fetch or save it again") from error
-    return _state_dict_in(path, _load(path, data))
-
-
-def _load(path: str, data: bytes) -> Any:
-    """What ``torch.save`` wrote, if it is made of tensors and plain Python values."""
-    try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes the reader stumble over nearly anything
-        text = str(error) or "it ends too early"
-        wanted = _WANTED.search(text)
-        if wanted:
-            raise ValueError(
-                f"{path} is refused: it asks for {wanted[0]}, and to read that would run code that the file chooses."
-                " Where you trust it, read it yourself and write its weights again: torch.save(model.state_dict(), ...)"
-                " or safetensors.torch.save_file(model.state_dict(), ...)"
+            raise DamagedCheckpointError(
+                f"{path} cannot be read ({error}); delete it, and fetch or save it again"
             ) from error
-        telling = [line for line in text.splitlines() if line.strip() and "weights_only" not in line]
-        reason = telling[-1] if telling else text
-        raise DamagedCheckpointError(
-            f"{path} cannot be read ({reason}): it is damaged, or was not written by torch.save; fetch or save it again"
-        ) from error
+    return _state_dict_in(path, _load(path))
+
+
+def _load(path: str) -> Any:
+    """What ``torch.save`` wrote, if it is made of tensors and plain Python values."""
+    with storage.opened(path) as file:
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file makes the reader stumble over nearly anything
+            text = str(error) or "it ends too early"
+            found = _WANTED.search(text)
+            wanted = found[0] if found else None
+            if _NEWER_PROTOCOL in text:
+                with suppress(Exception):  # as above
+                    wanted = asked_for(file)
+            if wanted:
+                raise ValueError(
+                    f"{path} is refused: it asks for {wanted}, and to read that would run code that the file chooses."
+                    " Where you trust it, read it yourself and write its weights again: torch.save(model.state_dict(),"
+                    " ...) or safetensors.torch.save_file(model.state_dict(), ...)"
+                ) from error
+            telling = [line for line in text.splitlines() if line.strip() and "weights_only" not in line]
+            reason = telling[-1] if telling else text
+            raise DamagedCheckpointError(
+                f"{path} cannot be read ({reason}): it is damaged, or was not written by torch.save in its default"
+                f" pickle protocol; delete it, and fetch or save it again"
+            ) from error
 
 
 def _state_dict_in(path: str, content: Any) -> tuple[dict[str, Tensor], str | None]:

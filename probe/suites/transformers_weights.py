@@ -35,22 +35,18 @@ class Kind:
         model_type: what its config calls it.
         prefix: of all its weights but the unembedding.
         telling: a weight that no other kind has, without the prefix.
-        embeddings: weights of tokens and positions, the one of tokens first.
+        embedding: the weight of the token embedding.
     """
 
     model_type: str
     prefix: str
     telling: str
-    embeddings: tuple[str, ...]
+    embedding: str
 
 
 KINDS = {
-    "gpt-neox": Kind(
-        "gpt_neox", "gpt_neox.", "layers.0.attention.query_key_value.weight", ("gpt_neox.embed_in.weight",)
-    ),
-    "gpt2": Kind(
-        "gpt2", "transformer.", "h.0.attn.c_attn.weight", ("transformer.wte.weight", "transformer.wpe.weight")
-    ),
+    "gpt-neox": Kind("gpt_neox", "gpt_neox.", "layers.0.attention.query_key_value.weight", "gpt_neox.embed_in.weight"),
+    "gpt2": Kind("gpt2", "transformer.", "h.0.attn.c_attn.weight", "transformer.wte.weight"),
 }
 
 
@@ -81,12 +77,11 @@ class TransformersWeights:
 
     @property
     def n_params(self) -> int:
-        return sum(weight.numel() for _, weight in self._outline.named_parameters())
+        return bridges.count_parameters(self._outline)[0]
 
     @property
     def n_params_without_embeddings(self) -> int:
-        outer = (*self._kind.embeddings, *_UNEMBEDDINGS)
-        return sum(weight.numel() for name, weight in self._outline.named_parameters() if name not in outer)
+        return bridges.count_parameters(self._outline)[1]
 
     @property
     def n_ctx(self) -> int:
@@ -114,7 +109,7 @@ class TransformersWeights:
             elif not _BUFFER.fullmatch(name):
                 named[prefix + name if name in inner else name] = tensor
         if self._config.tie_word_embeddings and self._unembedding in named:
-            embedding = named.get(self._kind.embeddings[0])
+            embedding = named.get(self._kind.embedding)
             if embedding is not None and torch.equal(embedding, named[self._unembedding]):
                 del named[self._unembedding]
         return named
@@ -135,7 +130,7 @@ class TransformersWeights:
 
     def load(self, weights: Mapping[str, Tensor], device: str, dtype: torch.dtype | None) -> "HookedModel":
         """The hooked model with these weights, in evaluation mode."""
-        return bridges.hooked(bridges.with_weights(self._config, weights, device, dtype), _NAME, device=device)
+        return bridges.hooked(bridges.with_weights(self._config, weights, _NAME, device, dtype), _NAME, device=device)
 
     def skeleton(self) -> "HookedModel":
         """A model with the same hook points and shapes and no values."""
@@ -158,11 +153,7 @@ class TransformersWeights:
 
     @cached_property
     def _outline(self) -> "PreTrainedModel":
-        """The model without values."""
-        from transformers import AutoModelForCausalLM
-
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(self._config)
+        return bridges.outline(self._config)
 
     @cached_property
     def _unembedding(self) -> str:

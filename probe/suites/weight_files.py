@@ -1,28 +1,16 @@
-"""The files of a checkpoint in transformers' format: which of them hold the weights, their hash, their tensors.
-
-Tensors are read from safetensors, or from a ``.bin`` that holds tensors and nothing else; reading never runs code.
-"""
+"""The files of a checkpoint in transformers' format: which of them hold the weights, and their hash."""
 
 import hashlib
 import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
-import torch
-from torch import Tensor
-
-from probe.suites.format import DamagedCheckpointError
 
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
 """Files of which one is there wherever there is a tokenizer."""
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 _PART = re.compile(r"(model|pytorch_model)-(\d+)-of-(\d+)\.(safetensors|bin)")
-_NAMED = re.compile(r"GLOBAL (?!was )(\S+)")
-"""What torch says of a name that it does not look up for a pickle."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -64,30 +52,3 @@ def sha256(path: Path) -> str:
         return named
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, on the CPU.
-
-    Raises:
-        DamagedCheckpointError: the file cannot be read, or is a pickle that holds more than tensors.
-    """
-    if path.suffix == ".safetensors":
-        try:
-            return safetensors.torch.load_file(path)
-        except (safetensors.SafetensorError, OSError) as error:
-            raise DamagedCheckpointError(f"{path} cannot be read ({error}); delete it, and fetch it again") from error
-    try:
-        held: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many kinds; that of a refusal is pickle's, which nothing here imports
-        text = str(error)
-        if "weights_only" not in text:
-            raise DamagedCheckpointError(f"{path} cannot be read ({text}); delete it, and fetch it again") from error
-        named = _NAMED.search(text)
-        raise DamagedCheckpointError(
-            f"{path} is refused, because it is a pickle that holds more than tensors, and reading it could run code"
-            f" that it names{f', such as {named[1]}' if named else ''}; expected tensors, better in safetensors"
-        ) from error
-    if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise DamagedCheckpointError(f"{path} holds a {type(held).__name__}; expected tensors by name")
-    return held
