@@ -15,7 +15,6 @@ from probe.activations.store import check_group, write_arrays
 from probe.batch.plan import Run, Unit
 from probe.probes.base import Array, Observation, Row
 from probe.suites import Checkpoint
-from probe.suites.format import DamagedCheckpointError
 from probe.suites.hooked import weights_by_name
 
 COLUMNS = {
@@ -47,7 +46,8 @@ def measure_units(run: Run, units: Sequence[Unit]) -> None:
     """Measure those of the units that are not done. One that fails does not keep the others from being measured.
 
     Raises:
-        MeasuringError: a weights file is not what was written, or a probe failed; what else there was to do is done.
+        MeasuringError: weights cannot be read, are refused or do not fit, or a probe failed; what else there was to do
+            is done.
         OSError: a file could not be written, so what follows was not tried.
     """
     suite, failures = run.suite, []
@@ -55,7 +55,7 @@ def measure_units(run: Run, units: Sequence[Unit]) -> None:
         try:
             if not run.is_done(unit):
                 _measure_unit(run, suite[unit.model, unit.step], unit)
-        except (MeasuringError, DamagedCheckpointError) as error:
+        except (MeasuringError, ValueError) as error:
             failures.append(f"step {unit.step}: {error}")
     if failures:
         raise MeasuringError("; ".join(failures))

@@ -8,7 +8,7 @@ import torch
 from probe.batch.plan import Run
 from probe.batch.report import report_data
 from probe.batch.results import results
-from probe.batch.run import run
+from probe.batch.run import RunError, run
 from probe.batch.source import BatchError
 from probe.report import render_report
 from probe.suites import open_suite
@@ -73,6 +73,15 @@ def test_a_copy_is_named_before_it_is_measured_as_another_step(odd_files, tmp_pa
     (odd_files / "epoch_100.pt").write_bytes((odd_files / "epoch_50.pt").read_bytes())
     with pytest.warns(UserWarning, match="odd at step 100 has the weights of step 50, so one of them is not what"):
         run(there(odd_files, ["performance"], task=TASK), tmp_path / "run", workers=1, progress=False)
+
+
+def test_a_step_whose_weights_do_not_fit_does_not_keep_the_others_from_being_measured(odd_files, tmp_path):
+    weights = torch.load(odd_files / "epoch_50.pt")["model"]
+    del weights["unembed.W_U"]
+    torch.save(weights, odd_files / "epoch_100.pt")
+    with pytest.raises(RunError, match=r"(?s)step 100: .*epoch_100\.pt: not the weights .* missing: unembed\.W_U"):
+        run(there(odd_files, ["performance"], task=TASK), tmp_path / "run", workers=1, progress=False)
+    assert set(results(tmp_path / "run")["step"]) == {50, 200}
 
 
 @pytest.mark.parametrize(
