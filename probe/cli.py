@@ -43,9 +43,10 @@ def run(
     """Train what a batch asks for, measure every checkpoint, write the report. Goes on where it was interrupted."""
     from probe.batch.plan import Run
     from probe.batch.report import report_path
+    from probe.batch.run import RunError
     from probe.batch.run import run as run_batch
 
-    with errors_in_words(), notes_shown():
+    with errors_in_words(also=RunError), notes_shown():
         folder = run_batch(batch, out, workers=workers)
         _print_summary(folder)
         typer.echo(f"\nReport: {report_path(Run.open(folder))}")

@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def errors_in_words(interrupted: str = "the same command goes on from here") -> Iterator[None]:
+def errors_in_words(
+    interrupted: str = "the same command goes on from here", also: type[Exception] = OSError
+) -> Iterator[None]:
     """What went wrong, without a traceback, for errors that a person can do something about.
 
     Args:
         interrupted: what is said of the work after Ctrl-C.
+        also: a kind of error that is such, beside those of a wrong value and of the system.
     """
-    from probe.batch.run import RunError
-
     try:
         yield
     except BrokenPipeError:
         # Whoever read the output has enough; what Python would still flush goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, RunError, OSError) as error:
+    except (ValueError, OSError, also) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:

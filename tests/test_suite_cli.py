@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,15 @@ def test_show_is_a_row_a_model(trained, monkeypatch):
     assert [row[0] for row in rows(found.stdout) if row and row[0] in ("small", "big")] == ["small", "big"]
     assert f"small: task {TASK}" in found.stdout
     assert found.stderr == ""
+
+
+def test_what_takes_long_to_import_is_not_needed_to_look_at_our_own(trained):
+    code = (
+        "import sys; from probe.cli import app; app(sys.argv[1:], standalone_mode=False);"
+        "print({'transformers', 'transformer_lens', 'plotly'} & set(sys.modules))"
+    )
+    told = subprocess.run([sys.executable, "-c", code, "suite", "show", trained], capture_output=True, text=True)
+    assert told.stdout.splitlines()[-1:] == ["set()"], told.stderr
 
 
 def test_show_of_chosen_steps(trained):
