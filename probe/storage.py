@@ -11,7 +11,6 @@ import errno
 import io
 import os
 import secrets
-from typing import BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -71,7 +70,7 @@ def local_path(path: str) -> str | None:
     return target if isinstance(fs, LocalFileSystem) else None
 
 
-def opened(path: str) -> BinaryIO:
+def opened(path: str) -> io.BufferedReader | io.BytesIO:
     """A file to read from: of a store, fetched as a whole first.
 
     Raises:

@@ -7,7 +7,7 @@ from probe import storage
 from probe.suites.configs import Config
 from probe.suites.hub import names_on_hub, read_hub
 from probe.suites.mappings import NameMapping
-from probe.suites.pretrained import read_pretrained
+from probe.suites.pretrained import lacking, read_pretrained
 from probe.suites.statedicts import read_state_dicts
 from probe.suites.suite import Model, Suite
 from probe.suites.tensorfiles import SUFFIXES
@@ -83,7 +83,8 @@ def open_suite(
     if not models:
         kind = "file" if place.endswith(SUFFIXES) else "folder"
         absent = "" if storage.exists(place) else f" (there is no such {kind})"
-        raise ValueError(f"path: {place} holds no suite; {_LOOKED_FOR}{absent}")
+        why = f": {said}" if (said := lacking(place)) else ""
+        raise ValueError(f"path: {place} holds no suite{why}; {_LOOKED_FOR}{absent}")
     _refuse("a folder", deduped=deduped or None, mirror=mirror, keep=keep)
     if trained:
         _refuse("models that were trained here, which say it", tokens_per_step=tokens_per_step, task=task)

@@ -18,7 +18,7 @@ from probe.suites import bridges
 from probe.suites.families import by_step, read_step
 from probe.suites.suite import Model
 from probe.suites.tensorfiles import read_state_dict
-from probe.suites.weight_files import CONFIG, digest_of, has_tokenizer, sha256, weights_in
+from probe.suites.weight_files import CONFIG, digest_of, has_tokenizer, sha256, weights_among, weights_in
 from probe.tasks import Task
 
 if TYPE_CHECKING:
@@ -188,6 +188,21 @@ def read_pretrained(
         for path, places in found
         if places
     ]
+
+
+def lacking(folder: str) -> str:
+    """What keeps a folder, with some of the files of a model in transformers' format, from being one; else empty."""
+    root = Path(folder).expanduser()
+    weights = weights_among([path.name for path in root.glob("*")])
+    try:
+        config = json.loads((root / CONFIG).read_bytes())
+    except OSError:
+        return f"there is no {CONFIG} beside {weights[0]}" if weights else ""
+    except ValueError as error:
+        return f"its {CONFIG} is not JSON ({error})"
+    if not isinstance(config, dict) or "model_type" not in config:
+        return f"its {CONFIG} says no model_type" if weights else ""
+    return "" if weights else f"beside its {CONFIG} are no weights, or not all parts of them"
 
 
 def _places_in(folder: Path) -> dict[int, str]:

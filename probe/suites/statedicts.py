@@ -81,7 +81,8 @@ class StateDictModel(Model):
         return self.files[step]
 
     def digest(self, step: int) -> str:
-        return hashlib.sha256(storage.read_bytes(self.files[step])).hexdigest()
+        with storage.opened(self.files[step]) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def size(self, step: int) -> int:
         return storage.size(self.files[step])
@@ -201,7 +202,8 @@ def _models_at(address: str, step: int | None) -> dict[str, dict[int, str]]:
     unnamed = [name for suffix in (".pt", ".pth") for name in storage.list_files(address, suffix)]
     if unnamed and not found:
         raise ValueError(
-            f"step: {', '.join(unnamed)} in {address} do not say theirs; open one by itself, or call them step_100.pt"
+            f"step: the names of files in {address} do not say theirs ({', '.join(unnamed)});"
+            " open one by itself, or call them step_100.pt"
         )
     return {address: found[address]} if address in found else found
 

@@ -328,6 +328,22 @@ def test_code_that_comes_with_a_model_is_not_run(root, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("config.json", None, r"there is no config\.json beside model\.safetensors"),
+        ("config.json", "", r"its config\.json is not JSON \("),
+        ("config.json", "[]", r"its config\.json says no model_type"),
+        ("model.safetensors", None, r"beside its config\.json are no weights, or not all parts of them"),
+    ],
+)
+def test_what_a_folder_lacks_is_said(root, tmp_path, name, content, says):
+    folder = copied(root, "gpt2", tmp_path / "m")
+    (folder / name).unlink() if content is None else (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"m holds no suite: {says}.*; expected folders"):
+        open_suite(folder)
+
+
+@pytest.mark.parametrize(
     ("changed", "says"),
     [
         ({"hidden_size": "wide"}, "describes no model that transformers knows: .*hidden_size"),

@@ -154,7 +154,7 @@ def test_two_files_at_a_step(folder):
 def test_files_that_say_no_step(tmp_path):
     write(tmp_path / "run" / "model.pt", stored(0))
     with pytest.raises(
-        ValueError, match=r"step: model\.pt in .*run do not say theirs; open one by itself, or call them"
+        ValueError, match=r"step: the names of files in .*run do not say theirs \(model\.pt\); open one by itself"
     ):
         read_state_dicts(str(tmp_path / "run"))
     write(tmp_path / "run" / "step_1.pt", stored(0))
