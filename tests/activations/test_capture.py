@@ -262,6 +262,22 @@ def test_the_stream_gives_the_same_batch_by_batch(suite):
         )
 
 
+def test_a_checkpoint_is_given_back_when_it_has_been_used(suite, monkeypatch):
+    """So that of models that are fetched, no more than asked for stay on the disk."""
+    happened = []
+    model = type(suite.by_name["small"])
+    load = model.load
+    monkeypatch.setattr(model, "load", lambda self, step, *a: happened.append(("load", step)) or load(self, step, *a))
+    monkeypatch.setattr(model, "release", lambda self, step: happened.append(("release", step)))
+    capture(suite, models=["small"])
+    assert happened == [(what, step) for step in STEPS for what in ("load", "release")]
+    happened.clear()
+    pieces = probe.stream(suite, TASK, [RESID], models=["small"], batch_size=5)
+    next(pieces)
+    pieces.close()
+    assert happened == [("load", 0), ("release", 0)]
+
+
 class Interrupted(Exception):
     pass
 
