@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from probe import suite_options as options
-from probe.terminal import console, errors_in_words, new_table
+from probe.terminal import console, errors_in_words, new_table, notes_shown
 
 if TYPE_CHECKING:
     from probe.suites import Suite
@@ -66,7 +66,7 @@ def check(
     """
     from probe.suites.integrity import check as check_suite
 
-    with errors_in_words("the check has to be started again"):
+    with errors_in_words("the check has to be started again"), notes_shown():
         suite = options.opened(address, steps, deduped, mirror, keep, config, mapping)
         found = check_suite(suite, progress=_now_and_then())
         table = new_table("model", "checkpoints", "norm, least", "norm, greatest", "with problems")

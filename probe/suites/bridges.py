@@ -1,5 +1,6 @@
 """Models of transformers: their parameters, their weights filled in, their hooks."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -47,22 +48,45 @@ def with_weights(
     Raises:
         DamagedCheckpointError: weights are missing or have another shape.
     """
+    if dtype is None:  # what the config says was that of training
+        dtype = max(filter(Tensor.is_floating_point, weights.values()), key=Tensor.numel, default=torch.empty(0)).dtype
+    model: Any = _filled(config, weights, name, dtype=dtype)
+    return model.to(device)
+
+
+def check_fit(config: "PretrainedConfig", weights: Mapping[str, Tensor], name: str) -> None:
+    """See that weights are those of the model of a config, without the memory for one; arguments as above.
+
+    Warns of weights that are not part of the model.
+
+    Raises:
+        DamagedCheckpointError: weights are missing or have another shape.
+    """
+    _filled(config, weights, name, device_map="meta")
+
+
+def _filled(config: "PretrainedConfig", weights: Mapping[str, Tensor], name: str, **how: Any) -> "PreTrainedModel":
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    if dtype is None:  # what the config says was that of training
-        dtype = max(filter(Tensor.is_floating_point, weights.values()), key=Tensor.numel, default=torch.empty(0)).dtype
-    try:
-        with _no_progress_bars():
-            model, report = kind.from_pretrained(
-                None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
-            )
-    except RuntimeError as error:
-        raise DamagedCheckpointError(f"{name}: the weights do not fit config.json: {error}") from error
+    with _quiet():
+        model, report = kind.from_pretrained(
+            None,
+            config=config,
+            state_dict=dict(weights),
+            ignore_mismatched_sizes=True,  # they are in the report
+            output_loading_info=True,
+            **how,
+        )
+    wrong = [f"{weight} is {list(found)}, expected {list(shape)}" for weight, found, shape in report["mismatched_keys"]]
     if report["missing_keys"]:  # which transformers has drawn at random
-        missing = ", ".join(sorted(report["missing_keys"]))
-        raise DamagedCheckpointError(f"{name} lacks weights of the model in config.json: {missing}")
-    return model.to(device)
+        wrong.insert(0, f"missing: {', '.join(sorted(report['missing_keys']))}")
+    if wrong:
+        raise DamagedCheckpointError("\n  ".join([f"{name}: not the weights of the model in config.json:", *wrong]))
+    if report["unexpected_keys"]:
+        unused = ", ".join(sorted(report["unexpected_keys"]))
+        warnings.warn(f"{name}: not part of the model in config.json and not used: {unused}", stacklevel=3)
+    return model
 
 
 def hooked(
@@ -96,15 +120,16 @@ def _stand_in() -> "PreTrainedTokenizerBase":
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Keep transformers from showing one for each of the many checkpoints of a sweep."""
+def _quiet() -> Iterator[None]:
+    """Keep transformers from showing a progress bar, and a report, for each of the many checkpoints of a sweep."""
     from transformers.utils import logging
 
-    if not logging.is_progress_bar_enabled():
-        yield
-        return
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
-        logging.enable_progress_bar()
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()

@@ -111,23 +111,22 @@ class PretrainedModel(Model):
         """The weights at a step on the CPU, named, laid out and typed as they are stored.
 
         Raises:
-            DamagedCheckpointError: a file cannot be read.
-            ValueError: a file is refused, because to read it would run code, or holds no state dict.
+            DamagedCheckpointError: a file cannot be read, or they are not those of the model that ``config.json`` says.
+            ValueError: a file is refused, because to read it would run code, or holds no state dict; or the
+                configuration cannot be read.
         """
-        folder = self.folder(step)
-        weights: dict[str, Tensor] = {}
-        for name in weights_in(folder):
-            weights |= read_state_dict(str(folder / name))[0]
-        return dict(sorted(weights.items()))
+        weights = _read_weights(self.folder(step))
+        bridges.check_fit(_read_config(self.folder(step)), weights, self.location(step))
+        return weights
 
     def load(self, step: int, device: str = "cpu", dtype: torch.dtype | None = None) -> "HookedModel":
         """The model that transformers makes of the files of a step, hooked.
 
         Raises:
-            DamagedCheckpointError: as of ``weights``, or they are not those of the model that ``config.json`` says.
-            ValueError: as of ``weights``, or the configuration or the tokenizer cannot be read.
+            DamagedCheckpointError: as of ``weights``.
+            ValueError: as of ``weights``, or the tokenizer cannot be read.
         """
-        weights, config = self.weights(step), _read_config(self.folder(step))
+        weights, config = _read_weights(self.folder(step)), _read_config(self.folder(step))
         return self._hooked(bridges.with_weights(config, weights, self.location(step), device, dtype), device)
 
     def skeleton(self) -> "HookedModel":
@@ -229,6 +228,13 @@ def _is_checkpoint(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and "model_type" in config and bool(weights_in(folder))
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = {}
+    for name in weights_in(folder):
+        weights |= read_state_dict(str(folder / name))[0]
+    return dict(sorted(weights.items()))
 
 
 def _read_config(folder: Path) -> "PretrainedConfig":

@@ -17,6 +17,7 @@ from probe.suites import open_suite
 from probe.suites.families import by_step, read_step, training_of
 from probe.suites.format import DamagedCheckpointError
 from probe.suites.hooked import HookedModel
+from probe.suites.integrity import check
 from probe.suites.pretrained import PretrainedModel
 from probe.tasks import ModularArithmetic
 from tests.suites import hub_format
@@ -399,10 +400,25 @@ def test_weights_that_are_not_those_of_the_model(root, tmp_path):
     ):
         as_bin(copied(root, "neox", tmp_path / case), changed)
     suite = open_suite(tmp_path)
-    with pytest.raises(DamagedCheckpointError, match=f"lacking lacks weights of the model in config.json: {name}"):
-        suite["lacking", 0].load()
-    with pytest.raises(DamagedCheckpointError, match=r"misshapen: the weights do not fit config\.json"):
-        suite["misshapen", 0].load()
+    for case, says in (("lacking", f"missing: {name}$"), ("misshapen", rf"{name} is \[63, 16\], expected \[64, 16\]$")):
+        for read in (suite[case, 0].weights, suite[case, 0].load):
+            with pytest.raises(
+                DamagedCheckpointError, match=rf"{case}: not the weights of the model in config\.json:\n  {says}"
+            ):
+                read()
+    assert (check(suite)["problems"] != "").all()
+
+
+def test_weights_that_the_model_has_no_place_for_are_said(root, tmp_path, caplog, capfd):
+    weights = open_suite(root)["neox", 3].weights()
+    as_bin(copied(root, "neox", tmp_path / "m"), {**weights, "gpt_neox.layers.2.mlp.b": torch.ones(2)})
+    checkpoint = open_suite(tmp_path)["m", 0]
+    for read in (checkpoint.weights, checkpoint.load):
+        with pytest.warns(
+            UserWarning, match=r"m: not part of the model in config\.json and not used: \S+layers\.2\.mlp\.b$"
+        ):
+            read()
+    assert "LOAD REPORT" not in caplog.text + capfd.readouterr().err
 
 
 def test_a_model_without_tokenizer_has_none(root, tmp_path):
