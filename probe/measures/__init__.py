@@ -17,6 +17,7 @@ dimensions unless said otherwise.
 * ``classifiers``      logistic probes
 * ``directions``       mass-mean and LDA directions, from moments
 * ``controls``         what a probe's score is compared with: shuffled targets, a probe that is not linear
+* ``sweep``            the same probe at every model, step, site, position and head of a capture
 
 Nothing is imported here: ``from probe.measures.fourier import frequency_power`` loads torch, importing this
 package does not.
