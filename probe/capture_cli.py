@@ -20,7 +20,8 @@ def capture(
     ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder or URL of the capture.")],
     texts: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Texts: one per line, or .json or .jsonl with a field text.")
+        str | None,
+        typer.Option(metavar="FILE", help="Texts: a line each (not blank ones), or .json, .jsonl."),
     ] = None,
     tokens: Annotated[str | None, typer.Option(metavar="FILE", help="Token ids: .npy, or .json with lists.")] = None,
     task: Annotated[
@@ -105,15 +106,22 @@ def _inputs(suite: "Suite", texts: str | None, tokens: str | None, task: str | N
 
 def _texts(file: str) -> list[str]:
     path = _existing("texts", file)
-    lines = path.read_text().splitlines()
     try:
+        content = path.read_text(encoding="utf-8")
+        # only this ends a line: other separators of Unicode may be part of a text
+        lines = [line for line in content.split("\n") if line.strip()]
         if path.suffix == ".jsonl":
-            return [json.loads(line)["text"] for line in lines if line.strip()]
-        if path.suffix == ".json":
-            return [entry if isinstance(entry, str) else entry["text"] for entry in json.loads(path.read_text())]
-    except (ValueError, KeyError, TypeError) as error:
+            found = [json.loads(line) for line in lines]
+        else:
+            found = json.loads(content) if path.suffix == ".json" else lines
+        if not isinstance(found, list):
+            raise ValueError("it is no list")
+        texts = [entry["text"] if isinstance(entry, dict) else entry for entry in found]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("not all are texts")
+    except (ValueError, KeyError) as error:
         raise ValueError(f"texts: {file} cannot be read ({error!r}); expected texts, or objects with a text") from error
-    return [line for line in lines if line.strip()]
+    return texts
 
 
 def _tokens(file: str) -> Any:
@@ -123,7 +131,10 @@ def _tokens(file: str) -> Any:
             import numpy as np
 
             return np.load(path, allow_pickle=False)
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
+        if not isinstance(found, list):
+            raise ValueError("it is no list")
+        return found
     except ValueError as error:
         raise ValueError(f"tokens: {file} cannot be read ({error}); expected .npy, or .json with lists") from error
 
@@ -133,7 +144,10 @@ def _matrix(file: str) -> Any:
 
     path = _existing("project", file)
     try:
-        return np.load(path, allow_pickle=False)
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            raise ValueError("it holds several arrays")
+        return found
     except ValueError as error:
         raise ValueError(f"project: {file} cannot be read ({error}); expected a .npy file") from error
 
@@ -154,7 +168,9 @@ def _task(text: str) -> Any:
     try:
         return task_from_dict({"family": "modular", **fields})
     except TypeError as error:
-        raise ValueError(f"task: {error}") from error
+        raise ValueError(
+            f"task: got {text!r}, of which a task cannot be made ({error}); expected such as '{{p: 113}}'"
+        ) from error
 
 
 def _existing(field: str, file: str) -> Path:
@@ -166,6 +182,8 @@ def _existing(field: str, file: str) -> Path:
 
 def _positions(text: str) -> Any:
     """An index or a slice if it is one, else a word."""
+    if not text.strip():
+        raise ValueError("positions: got nothing; expected all, answer, last, an index or a slice such as 1:")
     parts = text.split(":")
     try:
         numbers = [int(part) if part.strip() else None for part in parts]

@@ -41,8 +41,12 @@ def errors_in_words(
 def notes_shown() -> Iterator[None]:
     """Within it, warnings are lines on the error stream that a person may read, when they come."""
 
+    said: set[str] = set()
+
     def show(message: Warning | str, *where: object, **more: object) -> None:
-        typer.echo(f"note: {message}", err=True)
+        if str(message) not in said:
+            typer.echo(f"note: {message}", err=True)
+        said.add(str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)

@@ -42,7 +42,7 @@ def test_a_suite_of_ours_is_shown_its_own_task(ours, tmp_path):
     out = tmp_path / "c.zarr"
     said = run(ours, "--sites", SITE, "--out", out, "--positions", "answer")
     assert said.exit_code == 0, said.output
-    assert f"capturing 4 checkpoint(s), 23.5 kB to {out}" in said.stderr
+    assert f"capturing 4 checkpoint(s), 7.8 kB to {out}" in said.stderr
     assert f"{SITE}  model 2, step 2, example 49, unit 12  float32" in said.output
     assert f"probe.open_capture('{out}')" in said.output
     found = probe.open_capture(out, inputs=TASK)

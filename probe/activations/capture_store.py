@@ -1,33 +1,40 @@
 """A capture on disk: zarr 3, a group per model and step with an array per site, written in chunks as they come.
 
-The root says what was asked for, and ``inputs`` what was shown; both are written before anything else. A group is
-absent until its own attributes say ``complete``, which are written last, so a capture that was stopped anywhere goes on
-with the group that it was in. Each chunk carries a checksum. Different processes may write different groups.
+``capture.json`` says what was asked for, ``inputs.npz`` holds what was shown; both are written before anything else,
+each as a whole. A group is absent until its own attributes say ``complete``, which are written last, so a capture that
+was stopped anywhere goes on with the group that it was in. Each chunk carries a checksum. Different processes may write
+different groups.
 """
 
 import contextlib
 import errno
+import hashlib
+import io
 import json
 import secrets
 import shutil
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import zarr
-from zarr import Array, Group
+from fsspec.implementations.local import LocalFileSystem
+from zarr import Array
 from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec
 from zarr.storage import FsspecStore, LocalStore
 
+from probe import storage
 from probe.activations.inputs import Inputs
 
-CAPTURE = "grokscope_capture"
-"""Attribute of the root that says what was asked for."""
-INPUTS = "inputs"
-"""Group that holds what was shown."""
+CAPTURE = "capture.json"
+"""File that says what was asked for: a folder without it holds no capture."""
+INPUTS = "inputs.npz"
+"""File that holds what was shown."""
 
 
 def lost(dtype: str | np.dtype) -> float | int:
@@ -38,40 +45,65 @@ def lost(dtype: str | np.dtype) -> float | int:
 
 @dataclass(frozen=True)
 class CaptureStore:
-    """Where a capture is: a local folder, an fsspec URL, or a zarr store in memory."""
+    """Where a capture is: a local folder or an fsspec URL.
+
+    Attributes:
+        address: the folder or URL.
+        store: what zarr calls it.
+        field: what messages call the argument that it was given as.
+    """
 
     address: str
     store: Store
+    field: str
 
     @classmethod
-    def at(cls, address: str | Path) -> "CaptureStore":
-        text = str(address)
-        if "://" in text:
-            return cls(text, FsspecStore.from_url(text.rstrip("/")))
-        return cls(text, LocalStore(Path(text).expanduser()))
+    def at(cls, address: str | Path, field: str = "out") -> "CaptureStore":
+        """
+        Raises:
+            ValueError: it is no address.
+        """
+        text = str(address).rstrip("/")
+        if not text:
+            raise ValueError(f"{field}: got {str(address)!r}; expected a folder or URL")
+        try:
+            fs, target = fsspec.core.url_to_fs(str(Path(text).expanduser()) if "://" not in text else text)
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"{field}: {text} is no address: {error}") from error
+        if isinstance(fs, LocalFileSystem):
+            return cls(target, LocalStore(target), field)
+        return cls(text, FsspecStore.from_url(text), field)
 
-    @property
-    def _folder(self) -> Path | None:
-        return self.store.root.absolute() if isinstance(self.store, LocalStore) else None
+    @classmethod
+    def in_memory(cls) -> "CaptureStore":
+        """One that is gone when nothing refers to it any more."""
+        store = cls.at(f"memory://capture-{secrets.token_hex(8)}")
+        weakref.finalize(store.store, _forget, store.address)
+        return store
 
     def request(self) -> dict[str, Any] | None:
         """What was asked for; None if there is no capture here.
 
         Raises:
-            ValueError: there is something else here.
+            ValueError: there is something else here, or what says it is damaged.
+            OSError: the store cannot be reached.
         """
         try:
-            root = zarr.open_group(self.store, mode="r")
+            if not storage.exists(f"{self.address}/{CAPTURE}") and self._is_free():
+                return None
+            return json.loads(storage.read_bytes(f"{self.address}/{CAPTURE}"))["request"]
         except FileNotFoundError:
-            if self._folder is not None and self._folder.exists() and any(self._folder.iterdir()):
-                raise ValueError(f"out: {self.address} holds something else than a capture; choose another") from None
-            return None
-        found = root.attrs.get(CAPTURE)
-        if found is None and set(root.keys()) <= {INPUTS}:
-            return None  # stopped before it had begun
-        if found is None:
-            raise ValueError(f"out: {self.address} is a zarr group, but no capture of ours; choose another")
-        return dict(found)  # type: ignore[arg-type]  # JSON of our own
+            raise ValueError(
+                f"{self.field}: {self.address} holds something else than a capture; choose another"
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.field}: {self.address}/{CAPTURE} is damaged; delete the folder, and capture again"
+            ) from error
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # each kind of store has exceptions of its own
+            raise OSError(f"{self.address} cannot be reached: {error}") from error
 
     def check(self, request: Mapping[str, Any]) -> None:
         """
@@ -94,39 +126,51 @@ class CaptureStore:
 
         Raises:
             ValueError: the store holds a capture of other inputs, or of something else of them.
+            OSError: the disk is full; the message says so.
         """
         if self.request() is not None:
             return self.check(request)
-        words = inputs.vocabulary or {}
-        group = zarr.create_group(self.store, path=INPUTS, overwrite=True)
-        for name, values in (("tokens", inputs.tokens), ("lengths", inputs.lengths), ("kept", kept)):
-            group.create_array(name, data=np.ascontiguousarray(values, np.int64))
-        group.attrs.update({"vocabulary": {str(token): word for token, word in words.items()}})
-        zarr.open_group(self.store, mode="a").attrs[CAPTURE] = json.loads(json.dumps(request))
+        words = json.dumps({str(token): word for token, word in (inputs.vocabulary or {}).items()})
+        shown = io.BytesIO()
+        np.savez(shown, tokens=inputs.tokens, kept=kept, vocabulary=np.frombuffer(words.encode(), np.uint8))
+        storage.write_atomically(f"{self.address}/{INPUTS}", shown.getvalue())
+        about = {"request": dict(request), "inputs": hashlib.sha256(shown.getvalue()).hexdigest()}
+        storage.write_atomically(f"{self.address}/{CAPTURE}", (json.dumps(about, indent=1) + "\n").encode())
+
+    def shown(self) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+        """Tokens [example, position], positions kept [example, kept], and the text of each token that occurs.
+
+        Raises:
+            ValueError: the file with them is damaged or gone.
+        """
+        path = f"{self.address}/{INPUTS}"
+        try:
+            data = storage.read_bytes(path)
+            expected = json.loads(storage.read_bytes(f"{self.address}/{CAPTURE}"))["inputs"]
+        except FileNotFoundError:
+            data, expected = b"", "there"
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise ValueError(f"{path} is damaged or gone; delete the folder, and capture again")
+        with np.load(io.BytesIO(data), allow_pickle=False) as held:
+            words = json.loads(held["vocabulary"].tobytes())
+            return held["tokens"], held["kept"], {int(token): word for token, word in words.items()}
 
     def about(self, model: str, step: int) -> dict[str, Any] | None:
-        """What a finished group says of itself; None if it is not there, or not finished."""
+        """What a finished group says of itself; None if it is not there, not finished, or what it says is damaged."""
         try:
-            group = zarr.open_group(self.store, path=_path(model, step), mode="r")
-        except FileNotFoundError:
+            about = zarr.open_group(self.store, path=_path(model, step), mode="r").attrs.asdict()
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        about = group.attrs.asdict()
         return about if about.get("complete") else None
 
     def finished(self) -> list[dict[str, Any]]:
         """What each finished group says of itself."""
-        root = zarr.open_group(self.store, mode="r")
         found = [
             self.about(model, int(step.removeprefix("step_")))
-            for model, group in root.groups()
-            if model != INPUTS
-            for step in group.group_keys()
+            for model in storage.list_folders(self.address)
+            for step in storage.list_folders(f"{self.address}/{model}")
         ]
         return [about for about in found if about is not None]
-
-    def inputs(self) -> Group:
-        """The group that holds what was shown."""
-        return zarr.open_group(self.store, path=INPUTS, mode="r")
 
     def array(self, model: str, step: int, name: str) -> Array:
         """An array of a finished group."""
@@ -141,11 +185,13 @@ class CaptureStore:
         Raises:
             OSError: the disk is full; the message says so and what to do.
         """
-        writer = GroupWriter(self, model, step)
+        writer = None
         try:
+            writer = GroupWriter(self, model, step)
             yield writer
         except OSError as error:
-            writer.discard()
+            if writer is not None:
+                writer.discard()
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise OSError(
                     error.errno,
@@ -156,12 +202,23 @@ class CaptureStore:
 
     def free_bytes(self) -> int | None:
         """Bytes that are free where it is written; None where that cannot be told."""
-        folder = self._folder
-        if folder is None:
+        if not isinstance(self.store, LocalStore):
             return None
+        folder = Path(self.address)
         while not folder.exists():
             folder = folder.parent
         return shutil.disk_usage(folder).free
+
+    def _is_free(self) -> bool:
+        """Whether there is nothing here but what a capture that was stopped at once leaves."""
+        files = [name for name in storage.list_files(self.address, "") if name != INPUTS]
+        return not files and not storage.list_folders(self.address)
+
+
+def _forget(address: str) -> None:
+    fs, target = fsspec.core.url_to_fs(address)
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm(target, recursive=True)
 
 
 class GroupWriter:

@@ -3,20 +3,19 @@
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
-from zarr.storage import MemoryStore
 
 from probe.activations.capture_store import CaptureStore
 from probe.activations.dataset import as_dataset
 from probe.activations.forward import Metric
-from probe.activations.planning import Form, described, plans_of
+from probe.activations.planning import Form, Plan, described, plans_of
 from probe.activations.selection import Project
-from probe.activations.streaming import Captured, Request, stream_checkpoint
+from probe.activations.streaming import Captured, Request, check_suite, stream_checkpoint
 from probe.activations.writing import write_examples, write_reduced
 from probe.storage import readable_size
 from probe.suites.integrity import earlier_twin, twin_warning
@@ -73,7 +72,8 @@ def capture(
         progress: whether progress and time left are shown on the error stream.
 
     Returns:
-        The capture, as ``open_capture`` gives it: nothing is read before it is asked for.
+        What was asked for, as ``open_capture`` gives it: nothing is read before it is asked for. What the store holds
+        of other models and steps is not in it.
 
     Raises:
         ValueError: something asked for is not there, the capture would not fit on the disk, or ``out`` holds another.
@@ -81,12 +81,13 @@ def capture(
     """
     request = Request(inputs, sites, positions, heads, project, gradient_of, batch_size, device)
     form = Form(reduce, over, dtype)
+    check_suite(suite)
     checkpoints = list(suite.checkpoints(models, steps))
     plans = plans_of(checkpoints, request, form)
     any_plan = next(iter(plans.values()))
-    store = CaptureStore("memory", MemoryStore()) if out is None else CaptureStore.at(out)
+    store = CaptureStore.in_memory() if out is None else CaptureStore.at(out)
     store.check(described(request, any_plan))
-    todo = [checkpoint for checkpoint in checkpoints if not _is_there(store, checkpoint)]
+    todo = [checkpoint for checkpoint in checkpoints if not _is_there(store, checkpoint, plans)]
     n_bytes = sum(plans[checkpoint.model.name].bytes for checkpoint in todo)
     _check_room(store, n_bytes)
     store.claim(described(request, any_plan), any_plan.inputs, any_plan.selection.positions.index)
@@ -103,13 +104,13 @@ def capture(
                 # when it is closed the model goes, whatever has happened
                 closing(stream_checkpoint(checkpoint, request, plan.inputs, plan.selection)) as pieces,
             ):
-                about = _about(checkpoint)  # now, since afterwards its weights may have been given back
+                about = _about(checkpoint, plan)  # now, since afterwards its weights may have been given back
                 twin = earlier_twin(checkpoint, seen.setdefault(checkpoint.model.name, {}))
                 if twin is not None:
                     warnings.warn(twin_warning(checkpoint.model.name, checkpoint.step, twin), stacklevel=2)
                 write(writer, _told(pieces, advance), plan)
                 writer.finish(about)
-    return as_dataset(store, list(plans))
+    return as_dataset(store, [(checkpoint.model.name, checkpoint.step) for checkpoint in checkpoints])
 
 
 def _told(pieces: Iterator[Captured], advance: Callable[[int, str], object]) -> Iterator[Captured]:
@@ -120,7 +121,7 @@ def _told(pieces: Iterator[Captured], advance: Callable[[int, str], object]) -> 
         advance(piece.examples.stop - piece.examples.start, f"{name} at step {step:,}")
 
 
-def _about(checkpoint: "Checkpoint") -> dict[str, Any]:
+def _about(checkpoint: "Checkpoint", plan: Plan) -> dict[str, Any]:
     """What a group says of itself; JSON has no nan, so what is not known is null."""
     seen = checkpoint.tokens_seen
     return {
@@ -129,15 +130,16 @@ def _about(checkpoint: "Checkpoint") -> dict[str, Any]:
         "n_params": checkpoint.n_params,
         "tokens_seen": None if math.isnan(seen) else seen,
         "weights": checkpoint.digest,
+        "projection": plan.selection.projection,
         "location": checkpoint.location,
     }
 
 
-def _is_there(store: CaptureStore, checkpoint: "Checkpoint") -> bool:
+def _is_there(store: CaptureStore, checkpoint: "Checkpoint", plans: Mapping[str, Plan]) -> bool:
     """Whether a checkpoint is captured.
 
     Raises:
-        ValueError: it is, but of other weights.
+        ValueError: it is, but of other weights, or projected otherwise.
     """
     about = store.about(checkpoint.model.name, checkpoint.step) if store.request() is not None else None
     if about is None:
@@ -146,6 +148,11 @@ def _is_there(store: CaptureStore, checkpoint: "Checkpoint") -> bool:
         raise ValueError(
             f"out: {store.address} holds {checkpoint.model.name} at step {checkpoint.step} with other weights than"
             f" {checkpoint.location}; choose another, or delete its folder"
+        )
+    if about["projection"] != plans[checkpoint.model.name].selection.projection:
+        raise ValueError(
+            f"out: {store.address} holds {checkpoint.model.name} at step {checkpoint.step} projected otherwise; choose"
+            " another, or delete its folder"
         )
     return True
 

@@ -32,33 +32,39 @@ def open_capture(address: str | Path, *, models: Sequence[str] | None = None, in
     Raises:
         ValueError: there is no capture, it has no such model, or it is one of other inputs.
     """
-    store = CaptureStore.at(address)
+    store = CaptureStore.at(address, "address")
     request = store.request()
     if request is None:
         raise ValueError(f"address: {store.address} holds no capture; `probe capture` makes one")
-    if inputs is not None and Inputs.of(inputs).digest != request["inputs"]:
-        raise ValueError(f"inputs: {store.address} is a capture of other inputs than those given")
-    found = as_dataset(store, models)
-    for name in models or ():
-        if name not in found["model"]:
-            there = ", ".join(as_dataset(store)["model"].values) or "none finished yet"
-            raise ValueError(f"models: got {name!r}; {store.address} has {there}")
-    return found
+    if inputs is not None:
+        given = Inputs.of(inputs)
+        if given.digest != request["inputs"] or request["answers"] not in (None, given.answers_digest):
+            raise ValueError(f"inputs: {store.address} is a capture of other inputs than those given")
+    there = [(about["model"], about["step"]) for about in store.finished()]
+    wanted = [models] if isinstance(models, str) else models
+    for name in wanted or ():
+        if name not in dict(there):
+            said = ", ".join(dict(there)) or "none finished yet"
+            raise ValueError(f"models: got {name!r}; {store.address} has {said}")
+    return as_dataset(store, [key for key in there if wanted is None or key[0] in wanted])
 
 
-def as_dataset(store: CaptureStore, models: Sequence[str] | None = None) -> xr.Dataset:
-    """What is finished of these models, or of all."""
+def as_dataset(store: CaptureStore, wanted: Sequence[tuple[str, int]]) -> xr.Dataset:
+    """What is finished of these models and steps."""
     request = store.request()
     assert request is not None
     groups = sorted(store.finished(), key=lambda about: (about["n_params"], about["model"], about["step"]))
-    there = list(dict.fromkeys(about["model"] for about in groups))
-    chosen = {(about["model"], about["step"]): about for about in groups if models is None or about["model"] in models}
-    names = [model for model in there if models is None or model in models]
-    steps = sorted({step for _, step in chosen})
+    chosen = {key: about for about in groups if (key := (about["model"], about["step"])) in set(wanted)}
+    names, steps = list(dict.fromkeys(model for model, _ in chosen)), sorted({step for _, step in chosen})
+    arrays = [array for about in chosen.values() for array in about["arrays"].values()]
+    sizes: dict[str, int] = {}  # of each dimension, in the largest model
+    for array in arrays:
+        for dim, size in zip(array["dims"], array["shape"], strict=True):
+            sizes[dim] = max(size, sizes.get(dim, 0))
     variables: dict[str, Any] = {}
     for site in dict.fromkeys(site for about in chosen.values() for site in about["arrays"]):
-        array = _Site(store, site, names, steps, chosen)
-        variables[site] = (("model", "step", *array.dims), indexing.LazilyIndexedArray(array))
+        found = _Site(store, site, names, steps, chosen, sizes)
+        variables[site] = (("model", "step", *found.dims), indexing.LazilyIndexedArray(found))
     return xr.Dataset(
         variables, _coordinates(store, request, names, steps, chosen, variables), attrs=_attributes(request)
     )
@@ -90,11 +96,9 @@ def _coordinates(
 
 def _of_tokens(store: CaptureStore, *, single: bool) -> dict[str, Any]:
     """Position, token and, where a tokenizer told it, text of what each value was captured at."""
-    group = store.inputs()
-    tokens, kept = np.asarray(group["tokens"][:]), np.asarray(group["kept"][:])  # type: ignore[index]
+    tokens, kept, words = store.shown()
     ids = np.take_along_axis(tokens, kept.clip(min=0), axis=1)
     ids[kept == ABSENT] = ABSENT
-    words: Mapping[str, str] = group.attrs.get("vocabulary", {})  # type: ignore[assignment]
     found = {"token_position": kept, "token_id": ids}
     if words:
         texts = np.array([*words.values(), ""], dtype=object)
@@ -125,14 +129,14 @@ class _Site(BackendArray):
         models: Sequence[str],
         steps: Sequence[int],
         groups: Mapping[tuple[str, int], Mapping[str, Any]],
+        sizes: Mapping[str, int],
     ) -> None:
         self.store, self.site, self.models, self.steps = store, site, models, steps
         self.there = {key: about["arrays"][site] for key, about in groups.items() if site in about["arrays"]}
-        described = list(self.there.values())
-        self.dims: tuple[str, ...] = tuple(described[0]["dims"])
-        sizes = np.array([array["shape"] for array in described], dtype=int).reshape(len(described), len(self.dims))
-        self.shape = (len(models), len(steps), *(int(size) for size in sizes.max(0)))
-        self.dtype = np.dtype(described[0]["dtype"])
+        described = next(iter(self.there.values()))
+        self.dims: tuple[str, ...] = tuple(described["dims"])
+        self.shape = (len(models), len(steps), *(sizes[dim] for dim in self.dims))
+        self.dtype = np.dtype(described["dtype"])
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
@@ -151,16 +155,17 @@ class _Site(BackendArray):
     def _read_group(self, into: np.ndarray, model: str, step: int, wanted: Sequence[np.ndarray]) -> None:
         if (model, step) not in self.there:
             return
-        array = self.store.array(model, step, self.site)
-        own = [positions < size for positions, size in zip(wanted, array.shape, strict=True)]
+        shape = self.there[model, step]["shape"]
+        own = [positions < size for positions, size in zip(wanted, shape, strict=True)]
         if not all(mask.any() for mask in own):
             return
         chosen = tuple(_span(positions[mask]) for positions, mask in zip(wanted, own, strict=True))
         try:
+            array = self.store.array(model, step, self.site)
             values = np.asarray(array.oindex[chosen] if chosen else array[()])
             if (values == lost(self.dtype)).any():
                 raise ValueError("a chunk is gone")
-        except ValueError as error:
+        except (ValueError, KeyError, FileNotFoundError) as error:
             raise ValueError(
                 f"{self.store.address}: {self.site} of {model} at step {step} is damaged ({error}); delete its folder,"
                 " and the same capture makes it again"

@@ -120,7 +120,7 @@ def reading(
                 logits = model.run_with_hooks(batch.tokens, fwd_hooks=hooks, **asked)
                 found = dict(seen)
                 if metric is not None:
-                    found |= _gradients(metric(logits, batch), seen)
+                    found |= _gradients(_checked(metric(logits, batch), len(batch)), seen)
         except _Reached:
             found = dict(seen)
         finally:
@@ -181,6 +181,16 @@ def answer_loss(logits: Float[Tensor, "example position d_vocab"], batch: Batch)
         raise ValueError("gradient_of: an example of one token has no next token to predict; expected two or more")
     predicted = -log_probs[:, :-1].gather(-1, batch.tokens[:, 1:, None])[..., 0]
     return (predicted * batch.mask[:, 1:]).sum(1) / batch.mask[:, 1:].sum(1)
+
+
+def _checked(values: Any, n_examples: int) -> Tensor:
+    """What a metric gave, if it is a number per example that depends on the model."""
+    if not isinstance(values, Tensor) or values.shape != (n_examples,):
+        got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else repr(values)
+        raise ValueError(f"gradient_of: the metric gave {got}; expected [{n_examples}], a number for each example")
+    if not values.requires_grad:
+        raise ValueError("gradient_of: the metric's values have no gradient; expected them computed from the logits")
+    return values
 
 
 def _gradients(metric: Tensor, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:

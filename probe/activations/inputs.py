@@ -1,7 +1,7 @@
 """What is shown to a model: a task's questions, token ids, or texts; padded on the right, and padding known as such."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class Inputs:
             ValueError: there is no tokenizer, an example is empty or longer than the context, or a token is not in the
                 vocabulary; the message names the example.
         """
+        if hasattr(given, "tolist") and getattr(getattr(given, "dtype", None), "kind", None) in ("O", "U", "S", "T"):
+            given = given.tolist()  # an array or a series of texts
         if isinstance(given, Inputs):
             inputs = given
         elif isinstance(given, Task):
@@ -58,8 +60,10 @@ class Inputs:
             inputs = cls._of_texts([given] if isinstance(given, str) else given, model)
         elif isinstance(given, Mapping):
             inputs = cls._of_encoding(given)
-        else:
+        elif isinstance(given, Iterable):
             inputs = cls._padded([np.asarray(example) for example in given])
+        else:
+            raise ValueError(f"inputs: got {given!r}; expected a Task, texts, or token ids")
         if model is not None:
             inputs._check(model)
         return inputs
@@ -89,6 +93,9 @@ class Inputs:
         content = [np.asarray(row, bool) for row in (map(np.ones_like, tokens) if mask is None else mask)]
         if [row.shape for row in content] != [ids.shape for ids in tokens]:
             raise ValueError("inputs: attention_mask has another shape than input_ids; expected the same")
+        for i, row in enumerate(content):
+            if (np.diff(np.flatnonzero(row)) != 1).any():
+                raise ValueError(f"inputs: attention_mask of example {i} has a hole; expected padding at the ends only")
         return cls._padded([ids[row] for ids, row in zip(tokens, content, strict=True)])
 
     @classmethod
@@ -136,6 +143,14 @@ class Inputs:
         total = hashlib.sha256(np.asarray(self.tokens.shape, np.int64).tobytes())
         for array in (np.where(self.mask, self.tokens, PADDING), self.lengths):
             total.update(np.ascontiguousarray(array, np.int64).tobytes())
+        return total.hexdigest()
+
+    @property
+    def answers_digest(self) -> str:
+        """SHA-256 of what decides the loss besides: the right answers, and where they are given."""
+        total = hashlib.sha256()
+        for array in (self.answers, self.answer_positions):
+            total.update(b"none" if array is None else np.ascontiguousarray(array, np.int64).tobytes())
         return total.hexdigest()
 
 

@@ -1,17 +1,19 @@
 """What a capture will be, before anything is read: of every model which arrays, of what size, in what chunks."""
 
+import hashlib
 import importlib.metadata
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from probe.activations.inputs import Inputs
-from probe.activations.reductions import OVER, bytes_reduced, check_reduction
-from probe.activations.selection import Selection, project_name
+from probe.activations.reductions import OVER, bytes_reduced, check_reduction, reduction
+from probe.activations.selection import Selection
 from probe.activations.streaming import Request
 
 if TYPE_CHECKING:
@@ -40,6 +42,10 @@ class Form:
             )
         if self.over not in OVER:
             raise ValueError(f"over: got {self.over!r}; expected {' or '.join(map(repr, OVER))}")
+        if self.reduce is not None:
+            reduction(self.reduce)
+        elif self.over != "example":
+            raise ValueError(f"over: got {self.over!r}, which means nothing without reduce")
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,18 +135,38 @@ def plans_of(checkpoints: Sequence["Checkpoint"], request: Request, form: Form) 
 
 
 def described(request: Request, plan: Plan) -> dict[str, Any]:
-    """What decides the numbers of a capture, by field; and by what versions they were made."""
+    """What decides the numbers of a capture, by field; and by what versions they were made.
+
+    Which matrices a projection has depends on the model: a group says it of itself.
+    """
     metric = request.gradient_of
     return {
         "inputs": plan.inputs.digest,
+        "answers": None if metric is None else plan.inputs.answers_digest,
         "sites": list(request.sites),
         "positions": plan.selection.positions.name,
         "single_position": plan.selection.positions.single,
         "heads": None if request.heads is None else [int(head) for head in request.heads],
-        "project": project_name(request.project),
+        "project": request.project is not None,
         "reduce": plan.form.reduce,
         "over": plan.form.over,
-        "gradient_of": getattr(metric, "__qualname__", metric),
+        "gradient_of": metric if metric is None or isinstance(metric, str) else _named(metric),
         "dtype": plan.form.dtype,
         "versions": {name: importlib.metadata.version(name) for name in RECORDED},
     }
+
+
+def _named(function: Callable[..., Any]) -> str:
+    """A function's name and what tells its code, and what it encloses, from others of that name."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return repr(function)
+    enclosed = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    told = repr((_told(code), enclosed, getattr(function, "__defaults__", None)))
+    return f"{function.__qualname__} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+
+def _told(code: CodeType) -> tuple[Any, ...]:
+    """What a function does, without where in memory it is."""
+    constants = tuple(_told(part) if isinstance(part, CodeType) else part for part in code.co_consts)
+    return code.co_code, constants, code.co_names

@@ -58,10 +58,15 @@ class Positions:
                 )
             return cls(index[:, None], True, str(int(asked)))
         if isinstance(asked, slice):
+            parts = (asked.start, asked.stop, asked.step)
+            if not all(part is None or isinstance(part, int | np.integer) for part in parts) or (asked.step or 1) < 1:
+                raise ValueError(f"positions: got {asked}; expected a slice of whole numbers with a step above 0")
             kept = np.zeros((n, length), bool)
             for row, tokens in zip(kept, inputs.lengths, strict=True):
                 row[: int(tokens)][asked] = True
             return cls._ragged(kept, f"{asked.start}:{asked.stop}:{asked.step}")
+        if isinstance(asked, list | tuple) and not any(isinstance(part, list | tuple | np.ndarray) for part in asked):
+            raise ValueError(f"positions: got {asked!r}; to keep several positions, give a slice or a mask of bools")
         mask = np.asarray(asked)
         if mask.dtype != bool or mask.shape != (n, length):
             raise ValueError(

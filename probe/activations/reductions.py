@@ -1,7 +1,8 @@
 """Sums over examples, kept instead of them: exact, in one pass, in float64.
 
 What is reduced are samples: the examples at each kept position (``over="example"``), or the examples and positions
-alike (``over="position"``). A sample that is ``nan`` because an example has no such position is left out.
+alike (``over="position"``). Where an example has no such position there is no sample. A number that is ``nan`` itself,
+as of a model that diverged, is one: it makes the mean ``nan``, and is the largest of all.
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from probe.activations.layout import Layout
@@ -26,8 +27,10 @@ Reduced = dict[str, tuple[tuple[str, ...], np.ndarray]]
 class Reduction(Protocol):
     """Accumulates batches of samples of one site."""
 
-    def add(self, samples: Float[Tensor, "sample place ..."], first: int) -> None:
-        """Samples at each place, the absent ones ``nan``; ``first`` is the number of the first of them."""
+    def add(
+        self, samples: Float[Tensor, "sample place ..."], present: Bool[Tensor, "sample place ..."], first: int
+    ) -> None:
+        """Samples at each place, which of them there are, and the number of the first of them."""
 
     def result(self, layout: Layout) -> Reduced:
         """What was accumulated; the dimensions of a place come before those of the layout."""
@@ -38,6 +41,8 @@ def reduction(name: str) -> Reduction:
     Raises:
         ValueError: there is no such reduction.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"reduce: got {name!r}; expected one of {', '.join(REDUCTIONS)}, such as 'top-10'")
     if name in ("mean", "covariance", "gram"):
         return _Moments(name)
     if match := re.fullmatch(r"top-([1-9]\d*)", name):
@@ -69,15 +74,12 @@ class _Moments:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.count: Tensor | None = None  # of samples, [place, (head,) unit]; with a second moment [place, (head,) 1]
+        self.count: Tensor | None = None  # of samples, [place, (1,) 1], or of keys [place, 1, key]
         self.mean: Tensor | None = None
         self.second: Tensor | None = None  # sum of products of deviations from the mean
 
-    def add(self, samples: Tensor, first: int) -> None:
+    def add(self, samples: Tensor, present: Tensor, first: int) -> None:
         x = samples.double()
-        present = ~x.isnan()
-        if self.name != "mean":  # a sample is there as a whole or not at all
-            present = present.all(-1, keepdim=True)
         count = present.sum(0, dtype=torch.float64)
         mean = x.where(present, 0).sum(0) / count.clamp(min=1)
         deviations = (x - mean).where(present, 0)
@@ -113,8 +115,8 @@ class _Moments:
                 ".mean": (layout.dims, mean.cpu().numpy()),
             }
         # How many samples there are does not depend on head and unit, but on the key: short examples have fewer.
-        dims = layout.dims if self.name == "mean" and layout.dims[-1] == "key" else ()
-        count = self.count if dims else self.count.flatten(1)[:, 0]
+        dims = layout.dims[-1:] if layout.dims[-1] == "key" else ()
+        count = self.count[:, 0] if dims else self.count.flatten(1)[:, 0]
         return found | {".count": (dims, count.long().cpu().numpy())}
 
 
@@ -126,11 +128,11 @@ class _Top:
         self.values: Tensor | None = None
         self.samples: Tensor | None = None
 
-    def add(self, samples: Tensor, first: int) -> None:
-        values = samples.float().nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    def add(self, samples: Tensor, present: Tensor, first: int) -> None:
+        values = samples.float().masked_fill(~present, -torch.inf)
         numbers = torch.arange(first, first + len(values), device=values.device)
         numbers = numbers.reshape(-1, *[1] * (values.ndim - 1)).expand_as(values)
-        numbers = numbers.where(~samples.isnan(), -1)
+        numbers = numbers.where(present, -1)
         if self.values is not None and self.samples is not None:
             values, numbers = torch.cat([self.values, values]), torch.cat([self.samples, numbers])
         order = values.sort(dim=0, descending=True, stable=True).indices[: self.k]

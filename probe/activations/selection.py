@@ -1,6 +1,7 @@
 """What is kept of the activations at a site: positions, heads, a projection."""
 
 import hashlib
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -49,7 +50,7 @@ class Selection:
         Raises:
             ValueError: no site has heads, or not so many; a matrix does not fit its site or fits none.
         """
-        chosen = None if heads is None else tuple(int(head) for head in heads)
+        chosen = None if heads is None else _whole_numbers(heads)
         if chosen is not None:
             _check_heads(chosen, layouts, model)
         matrices = _matrices(project, layouts, model)
@@ -66,6 +67,17 @@ class Selection:
         return cls(kept, positions, chosen, matrices)
 
     @property
+    def projection(self) -> str | None:
+        """What tells the matrices from others; None if nothing is projected."""
+        if not self.matrices:
+            return None
+        total = hashlib.sha256()
+        for site, matrix in sorted(self.matrices.items()):
+            total.update(f"{site} {tuple(matrix.shape)}\n".encode())
+            total.update(np.ascontiguousarray(matrix.numpy()).tobytes())
+        return total.hexdigest()[:16]
+
+    @property
     def sites(self) -> tuple[str, ...]:
         """Hook names to be read; gradients are read at the same."""
         return tuple(site for site in self.layouts if not site.endswith(GRADIENT))
@@ -79,6 +91,9 @@ class Selection:
         x = self._at_positions(activation, batch)
         if self.heads is not None and layout.has_heads:
             x = x[..., list(self.heads), :]
+        if name.endswith("hook_attn_scores"):
+            # What is not seen has a score of -inf in our models, and the least there is in those of transformers.
+            x = x.masked_fill(x <= torch.finfo(x.dtype).min, -torch.inf)
         if by_query(name) and "key" in layout.dims:
             x = _without_padded_keys(x, batch, layout.shape[-1])
         if site in self.matrices:
@@ -97,19 +112,13 @@ class Selection:
         return kept.masked_fill(absent, torch.nan) if (chosen < 0).any() else kept
 
 
-def project_name(project: Project | None) -> str | None:
-    """What tells a projection from another one; a function is known by its name only."""
-    if project is None:
-        return None
-    if callable(project):
-        return getattr(project, "__qualname__", repr(project))
-    named = project.items() if isinstance(project, Mapping) else [("*", project)]
-    total = hashlib.sha256()
-    for pattern, matrix in named:
-        values = np.ascontiguousarray(_as_matrix(pattern, matrix).numpy())
-        total.update(f"{pattern} {values.shape}\n".encode())
-        total.update(values.tobytes())
-    return total.hexdigest()[:16]
+def _whole_numbers(heads: Any) -> tuple[int, ...]:
+    try:
+        if any(isinstance(head, bool) for head in heads):
+            raise TypeError
+        return tuple(operator.index(head) for head in heads)
+    except TypeError as error:
+        raise ValueError(f"heads: got {heads!r}; expected whole numbers, such as [0, 3]") from error
 
 
 def _check_heads(heads: tuple[int, ...], layouts: Mapping[str, Layout], model: str) -> None:
@@ -147,8 +156,11 @@ def _matrices(project: Project | None, layouts: Mapping[str, Layout], model: str
 
 
 def _as_matrix(pattern: str, matrix: Any) -> Tensor:
-    tensor = torch.as_tensor(matrix, dtype=torch.float32).cpu()
-    if tensor.ndim != 2:
+    try:
+        tensor = torch.as_tensor(matrix, dtype=torch.float32).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"project: got {matrix!r} for {pattern!r}; expected a matrix [unit, k] of numbers") from error
+    if tensor.ndim != 2 or not tensor.shape[1]:
         raise ValueError(f"project: got an array of shape {tuple(tensor.shape)} for {pattern!r}; expected [unit, k]")
     return tensor
 

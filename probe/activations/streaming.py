@@ -54,17 +54,21 @@ class Request:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.sites, str):
-            object.__setattr__(self, "sites", [self.sites])
-        if not self.sites:
-            raise ValueError("sites: got none; expected hook names or patterns, such as 'blocks.*.hook_resid_post'")
-        if isinstance(self.gradient_of, str) and self.gradient_of not in METRICS:
+        object.__setattr__(self, "sites", [self.sites] if isinstance(self.sites, str) else list(self.sites))
+        if isinstance(self.given, Iterator):
+            object.__setattr__(self, "given", list(self.given))  # each model reads them
+        if not self.sites or not all(isinstance(site, str) for site in self.sites):
+            got = self.sites or "none"
+            raise ValueError(f"sites: got {got}; expected hook names or patterns, such as 'blocks.*.hook_resid_post'")
+        named = isinstance(self.gradient_of, str) and self.gradient_of in METRICS
+        if self.gradient_of is not None and not named and not callable(self.gradient_of):
             raise ValueError(
                 f"gradient_of: got {self.gradient_of!r}; expected {', '.join(map(repr, METRICS))},"
                 " or a function of logits and batch"
             )
-        if self.batch_size is not None and self.batch_size < 1:
-            raise ValueError(f"batch_size: got {self.batch_size}; expected at least 1")
+        if self.batch_size is not None and (type(self.batch_size) is not int or self.batch_size < 1):
+            raise ValueError(f"batch_size: got {self.batch_size!r}; expected a whole number, at least 1")
+        object.__setattr__(self, "device", _device(self.device))
 
     @property
     def metric(self) -> Metric | None:
@@ -85,9 +89,34 @@ class Request:
 
     def examples_per_batch(self, model: "Model", inputs: Inputs, found: Mapping[str, Layout]) -> int:
         to_logits = self.metric is not None or stop_layer(found, 1 << 30) is None
-        device = self.device or default_device()
-        size = default_batch_size(inputs.tokens.shape[1], model.d_vocab, device, to_logits=to_logits)
+        assert self.device is not None
+        size = default_batch_size(inputs.tokens.shape[1], model.d_vocab, self.device, to_logits=to_logits)
         return min(self.batch_size or size, len(inputs))
+
+
+def check_suite(suite: object) -> None:
+    """
+    Raises:
+        ValueError: it is no suite.
+    """
+    if not hasattr(suite, "checkpoints"):
+        raise ValueError(f"suite: got {suite!r}; expected what probe.open_suite returns")
+
+
+def _device(asked: "str | torch.device | None") -> str:
+    """Where models run.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    if asked is None:
+        return default_device()
+    try:
+        device = torch.device(asked)
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device: got {asked!r}; expected one that is here, such as {default_device()!r}") from error
+    return str(device)
 
 
 def stream(
@@ -127,6 +156,7 @@ def stream(
         ValueError: something asked for is not there; the message says what there is.
     """
     request = Request(inputs, sites, positions, heads, project, gradient_of, batch_size, device)
+    check_suite(suite)
     for checkpoint in suite.checkpoints(models, steps):
         read = request.inputs(checkpoint.model)
         yield from stream_checkpoint(checkpoint, request, read, request.selection(checkpoint.model, read))
@@ -136,7 +166,8 @@ def stream_checkpoint(
     checkpoint: "Checkpoint", request: Request, inputs: Inputs, selection: Selection
 ) -> Generator[Captured, None, None]:
     """One checkpoint's batches. When it ends, however it ends, the model's memory is given back."""
-    device = request.device or default_device()
+    device = request.device
+    assert device is not None
     model = checkpoint.load(device)
     size = request.examples_per_batch(checkpoint.model, inputs, selection.layouts)
     try:

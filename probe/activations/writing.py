@@ -65,11 +65,11 @@ def write_examples(writer: GroupWriter, pieces: Iterable[Captured], plan: Plan) 
 
 
 def _copy(into: Tensor, activation: Tensor, site: str) -> None:
-    into.copy_(activation, non_blocking=True)
     if into.dtype == torch.float16 and activation.dtype != torch.float16:
         largest = activation.where(activation.isfinite(), 0).abs().max()
-        if largest >= torch.finfo(torch.float16).max:
+        if largest.half() >= torch.finfo(torch.float16).max:  # also what is rounded up to it: it means a lost chunk
             raise ValueError(f"dtype: {site} reaches {largest:.3g}, which float16 cannot hold; use float32")
+    into.copy_(activation, non_blocking=True)
 
 
 def _recorded(device: torch.device) -> "torch.cuda.Event | None":
@@ -88,6 +88,16 @@ def _write(writer: GroupWriter, buffers: Mapping[str, Tensor], start: int, stop:
         writer.write(site, start, buffer[: stop - start].numpy())
 
 
+def _present(samples: Tensor, plan: Plan, examples: slice, site: str) -> Tensor:
+    """Which samples there are, [example, kept, ...] with axes of length 1 behind, but for keys."""
+    kept = torch.as_tensor(plan.selection.positions.index[examples] != ABSENT, device=samples.device)
+    present = kept.reshape(*kept.shape, *[1] * (samples.ndim - 2))
+    if plan.selection.layouts[site].dims[-1] != "key":
+        return present
+    keys = np.arange(samples.shape[-1]) < plan.inputs.lengths[examples, None]
+    return present & torch.as_tensor(keys, device=samples.device)[:, None, None]
+
+
 def write_reduced(writer: GroupWriter, pieces: Iterable[Captured], plan: Plan) -> None:
     """Every site's reduction, fed batch by batch and written at the end."""
     assert plan.form.reduce is not None
@@ -97,9 +107,11 @@ def write_reduced(writer: GroupWriter, pieces: Iterable[Captured], plan: Plan) -
     for piece in pieces:
         for site, activation in piece.activations.items():
             samples, first = activation[:, None] if positions.single else activation, piece.examples.start
+            present = _present(samples, plan, piece.examples, site)
             if pooled:
-                samples, first = samples.flatten(0, 1)[:, None], first * positions.n_kept
-            sums[site].add(samples, first)
+                samples, present = (part.flatten(0, 1)[:, None] for part in (samples, present))
+                first *= positions.n_kept
+            sums[site].add(samples, present, first)
     one_place = pooled or positions.single
     for site, layout in layouts.items():
         for suffix, (dims, values) in sums[site].result(layout).items():

@@ -106,12 +106,17 @@ def _swept(
     score: str,
     n_examples: int,
 ) -> pd.DataFrame:
+    if not isinstance(captured, xr.Dataset):
+        raise ValueError(f"captured: got {type(captured).__name__}; expected what probe.capture returns")
     if captured.sizes.get("example") != n_examples:
         raise ValueError(
             f"Y: got {n_examples} examples; the capture has {captured.sizes.get('example', 'only reductions of them')}"
         )
     rows: list[pd.DataFrame] = []
     names = list(dict.fromkeys(labels))
+    for dim in ("model", "step"):  # a capture at one of them, as sel leaves it
+        if dim not in captured.dims:
+            captured = captured.expand_dims(dim)
     for model, site in ((model, site) for model in captured["model"].values for site in captured.data_vars):
         untrained = None
         for step in captured["step"].values:
@@ -130,7 +135,9 @@ def _swept(
                 for column, values in ends.items():
                     table[column.lstrip("_")] = values.flatten().cpu().numpy()
             table["shuffled"] = table["value"] - table["selectivity"]
-            n_params = int(captured["n_params"].sel(model=model))
+            n_params = int(
+                captured["n_params"] if captured["n_params"].ndim == 0 else captured["n_params"].sel(model=model)
+            )
             rows.append(table.assign(model=model, n_params=n_params, step=int(step), site=str(site), score=score))
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     return found.reindex(columns=list(COLUMNS))
@@ -144,7 +151,7 @@ def _own(activations: xr.DataArray) -> xr.DataArray | None:
     """
     first = activations.isel(example=0).load()
     for dim in first.dims:
-        if dim != "position":
+        if dim not in ("position", "key"):  # of these there are as many in every model
             others = [other for other in first.dims if other != dim]
             present = first.notnull().any(others)
             first, activations = first.isel({dim: present}), activations.isel({dim: present})

@@ -1,8 +1,9 @@
 """A suite of models and its checkpoints: what there is, without loading it."""
 
 import difflib
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -233,8 +234,16 @@ class Suite:
         Raises:
             ValueError: there is no such model or step; the message names the nearest there is.
         """
+        if not isinstance(key, tuple) or len(key) != 2:
+            raise ValueError(
+                f"suite: got {key!r} as index; expected a model and a step, such as suite[{self.models[0]!r}, 0]"
+            )
         name, step = key
         model = self._model(name)
+        try:
+            step = operator.index(step)
+        except TypeError as error:
+            raise ValueError(f"step: got {step!r}; expected a whole number") from error
         chosen = self.chosen_steps is None or step in self.chosen_steps
         if not chosen or not model.has_step(step):
             steps = self.steps(name)
@@ -250,7 +259,11 @@ class Suite:
         Raises:
             ValueError: there is no such model or step; the message names the nearest there is.
         """
-        for model in self.models if models is None else models:
+        if models is not None and not models:
+            raise ValueError(f"models: got none; expected one or more of {', '.join(self.models)}")
+        if steps is not None and (isinstance(steps, str) or not isinstance(steps, Iterable)):
+            raise ValueError(f"steps: got {steps!r}; expected whole numbers, such as [0, 1000]")
+        for model in self.models if models is None else [models] if isinstance(models, str) else models:
             for step in self.steps(model) if steps is None else steps:
                 yield self[model, step]
 

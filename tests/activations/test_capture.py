@@ -223,10 +223,10 @@ def test_half_precision(suite):
 
 def test_chunks_are_whole_batches_and_about_as_large(suite, monkeypatch, tmp_path):
     monkeypatch.setattr(planning, "CHUNK_BYTES", 20 * 8 * 4)  # 20 examples of 8 units
-    found = capture(suite, models=["small"], batch_size=4, positions="answer", out=tmp_path / "c.zarr")
+    found = capture(suite, models=["small"], batch_size=4, positions="answer", out=tmp_path / "c.zar")
     import zarr
 
-    array = zarr.open_group(tmp_path / "c.zarr", mode="r")["small/step_00000010/blocks.0.hook_resid_post"]
+    array = zarr.open_group(tmp_path / "c.zar", mode="r")["small/step_00000010/blocks.0.hook_resid_post"]
     assert array.chunks == (20, 8)  # 49 examples in three chunks of five batches
     _, wanted = expected("small", 10, TASK.tokens)
     close(found["blocks.0.hook_resid_post"].sel(step=10)[0], wanted["blocks.0.hook_resid_post"][:, 2])
@@ -358,15 +358,86 @@ def test_layouts_read_no_weights(suite, monkeypatch):
         ({"reduce": "median"}, "reduce: got 'median'; expected one of mean, covariance, gram, top-K"),
         ({"over": "step"}, "over: got 'step'; expected 'example' or 'position'"),
         ({"gradient_of": "accuracy"}, "gradient_of: got 'accuracy'; expected 'loss', or a function"),
-        ({"batch_size": 0}, "batch_size: got 0; expected at least 1"),
+        ({"batch_size": 0}, "batch_size: got 0; expected a whole number, at least 1"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_bad_input_is_named_before_anything_is_read(suite, monkeypatch, tmp_path, asked, says):
     monkeypatch.setattr(HookedTransformer, "with_weights", lambda *a: pytest.fail("a model was loaded"))
     with pytest.raises(ValueError, match=says):
-        capture(suite, out=tmp_path / "c.zarr", **asked)
-    assert not (tmp_path / "c.zarr").exists()
+        capture(suite, out=tmp_path / "c.zar", **asked)
+    assert not (tmp_path / "c.zar").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"over": "position"}, "over: got 'position', which means nothing without reduce"),
+        ({"models": []}, "models: got none; expected one or more of small, large"),
+        ({"steps": 10}, r"steps: got 10; expected whole numbers, such as \[0, 1000\]"),
+        ({"steps": ["0"]}, "step: got '0'; expected a whole number"),
+        ({"sites": [0]}, r"sites: got \[0\]; expected hook names or patterns"),
+        ({"positions": [0, 1]}, r"positions: got \[0, 1\]; to keep several positions, give a slice or a mask"),
+        (
+            {"positions": slice(None, None, -1)},
+            r"positions: got .* expected a slice of whole numbers",
+        ),
+        ({"positions": slice(0, 1.5)}, r"positions: got .* expected a slice of whole numbers"),
+        ({"sites": ["*hook_z"], "heads": [0.5]}, r"heads: got \[0.5\]; expected whole numbers"),
+        ({"sites": ["*hook_z"], "heads": "all"}, "heads: got 'all'; expected whole numbers"),
+        ({"project": "x"}, "project: got 'x' for '.*'; expected a matrix"),
+        ({"project": np.ones((8, 0))}, r"project: got an array of shape \(8, 0\)"),
+        ({"reduce": 5}, "reduce: got 5; expected one of mean"),
+        ({"gradient_of": 5}, "gradient_of: got 5; expected 'loss', or a function"),
+        ({"batch_size": 1.5}, "batch_size: got 1.5; expected a whole number"),
+        ({"device": "gpu"}, "device: got 'gpu'; expected one that is here, such as"),
+        ({"inputs": 5}, "inputs: got 5; expected a Task, texts, or token ids"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_makes_no_sense_is_said_in_words(suite, asked, says):
+    with pytest.raises(ValueError, match=says):
+        capture(suite, **asked)
+
+
+def test_a_suite_is_what_open_suite_returns(suite):
+    for wrong in (suite.address, None):
+        with pytest.raises(ValueError, match=r"suite: got .*; expected what probe.open_suite returns"):
+            capture(wrong)
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        (
+            lambda logits, batch: logits.mean(),
+            r"the metric gave shape \(\); expected \[49\], a number for each",
+        ),
+        (lambda logits, batch: logits[:, 0], r"the metric gave shape \(49, 8\)"),
+        (lambda logits, batch: 1.0, "the metric gave 1.0"),
+        (lambda logits, batch: logits[:, 0, 0].detach(), "the metric's values have no gradient"),
+    ],
+)
+def test_a_metric_gives_a_number_for_each_example(suite, metric, says):
+    """A mean would make gradients depend on the size of batches."""
+    with pytest.raises(ValueError, match=f"gradient_of: {says}"):
+        capture(suite, models=["small"], gradient_of=metric)
+
+
+def test_steps_and_inputs_of_other_kinds(suite):
+    found = capture(suite, iter([[1, 2], [3, 4]]), steps=np.array([0, 10]))
+    assert found.sizes["model"] == 2
+    assert found["token_id"].values.tolist() == [[1, 2], [3, 4]]
+    assert capture(suite, models="small", device=torch.device("cpu"))["model"].values.tolist() == ["small"]
+
+
+def test_a_number_that_is_rounded_up_to_the_largest_is_refused_too(suite):
+    """The largest number that float16 has stands for a chunk that was lost."""
+    values = capture(suite, models=["small"], steps=[0], positions="answer")["blocks.0.hook_resid_post"].values[0, 0]
+    scale = 65490 / np.abs(values[:, 0]).max()
+    one_unit = np.eye(8)[:, :1] * scale
+    with pytest.raises(ValueError, match=r"reaches 6\.55e\+04, which float16 cannot hold"):
+        capture(suite, models=["small"], steps=[0], positions="answer", project=one_unit, dtype="float16")
 
 
 def test_a_site_for_all_sizes_is_one_that_each_has(suite):

@@ -1,6 +1,7 @@
 """Captures on disk: resumed, refused, damaged, shared between processes, on a full disk; and elsewhere than on one."""
 
 import errno
+import gc
 import json
 import multiprocessing
 import os
@@ -9,14 +10,20 @@ import signal
 import time
 import uuid
 
+import fsspec
 import numpy as np
 import pytest
 import zarr
 
 import probe
-from probe.activations import capture_store, streaming
+from probe import storage
+from probe.activations import streaming
 from probe.activations.capture_store import CaptureStore, GroupWriter
+from probe.suites.architecture import Architecture, Shape
 from probe.suites.hooked import HookedTransformer
+from probe.training.ensemble import Member
+from probe.training.run import train
+from probe.training.settings import TrainingSettings
 from tests.activations.small_suite import STEPS, TASK, expected, write_suite
 
 SITE = "blocks.0.hook_resid_post"
@@ -95,7 +102,7 @@ def test_a_group_is_absent_until_it_is_finished(suite, tmp_path, monkeypatch):
         ({"positions": "answer"}, "positions was all, now answer"),
         ({"dtype": "float16"}, "dtype was None, now float16"),
         ({"reduce": "mean"}, "reduce was None, now mean"),
-        ({"project": np.eye(8), "models": ["small"]}, "project was None, now"),
+        ({"project": np.eye(8), "models": ["small"]}, "project was False, now True"),
         ({"gradient_of": "loss"}, "gradient_of was None, now loss"),
     ],
 )
@@ -107,6 +114,127 @@ def test_another_capture_is_refused_and_the_first_left_as_it_was(suite, tmp_path
         capture(suite, out, **asked)
     assert not loads
     assert_right(probe.open_capture(out))
+
+
+def test_gradients_of_another_task_are_not_taken_for_these(suite, tmp_path):
+    """The tokens are the same; the answers are not."""
+    capture(suite, tmp_path / "c.zarr", gradient_of="loss")
+    other = probe.ModularArithmetic(7, "a-b")
+    with pytest.raises(ValueError, match=r"holds another capture \(answers was"):
+        capture(suite, tmp_path / "c.zarr", other, gradient_of="loss")
+    with pytest.raises(ValueError, match=r"inputs: .* is a capture of other inputs"):
+        probe.open_capture(tmp_path / "c.zarr", inputs=other)
+    capture(suite, tmp_path / "d.zarr")
+    capture(suite, tmp_path / "d.zarr", other)  # without them, activations do not depend on answers
+
+
+def test_functions_are_told_apart_by_what_they_do(suite, tmp_path):
+    def project(first):
+        return lambda model, site: np.eye(12 if model == "large" else 8)[:, first : first + 2]
+
+    capture(suite, tmp_path / "c.zarr", project=project(0), models=["small"])
+    capture(suite, tmp_path / "c.zarr", project=project(0))
+    with pytest.raises(ValueError, match=r"out: .* holds small at step 0 projected otherwise"):
+        capture(suite, tmp_path / "c.zarr", project=project(2))
+    for k in (0, 1):
+        capture(suite, tmp_path / f"{k}.zarr", gradient_of=lambda logits, batch, k=k: logits[:, 0, k])
+    with pytest.raises(ValueError, match=r"holds another capture \(gradient_of was"):
+        capture(suite, tmp_path / "0.zarr", gradient_of=lambda logits, batch: logits[:, 0, 1])
+
+
+def test_only_what_was_asked_for_is_returned(suite, tmp_path):
+    capture(suite, tmp_path / "c.zarr")
+    found = capture(suite, tmp_path / "c.zarr", models=["large"], steps=[10])
+    assert found.sizes["model"] == found.sizes["step"] == 1
+    assert_right(found, ["large"], [10])
+
+
+def test_models_that_differ_in_width_and_depth(tmp_path):
+    """The deeper one narrower: a site that only it has is as wide as the others in the dataset."""
+    shapes = {"deep": Shape(d_model=4, n_heads=2, n_layers=3), "wide": Shape(d_model=8, n_heads=2, n_layers=1)}
+    for name, shape in shapes.items():
+        train(Architecture.of(shape, TASK), [Member(name, TASK, 0)], TrainingSettings(steps=0), str(tmp_path / "s"))
+    suite = probe.open_suite(str(tmp_path / "s"))
+    found = capture(suite, tmp_path / "c.zarr", sites=["blocks.*.hook_resid_post"])
+    assert found["blocks.2.hook_resid_post"].shape == (2, 1, 49, 3, 8)
+    deep = probe.open_capture(tmp_path / "c.zarr", models="deep")
+    assert deep["blocks.2.hook_resid_post"].shape == (1, 1, 49, 3, 4)
+    of_both, alone = found["blocks.2.hook_resid_post"].sel(model="deep"), deep["blocks.2.hook_resid_post"]
+    np.testing.assert_array_equal(of_both[..., :4], alone[0])
+
+
+def test_a_model_may_be_called_anything(tmp_path):
+    suite = write_suite(tmp_path / "suite")
+    (tmp_path / "suite" / "small").rename(tmp_path / "suite" / "inputs")
+    found = capture(probe.open_suite(suite.address), tmp_path / "c.zarr")
+    assert set(found["model"].values) == {"inputs", "large"}
+
+
+def test_stopped_before_it_had_begun(suite, tmp_path, monkeypatch):
+    """Between the file that holds what is shown and the one that says what was asked for."""
+    write = storage.write_atomically
+
+    def killed(path, data):
+        if path.endswith("capture.json"):
+            raise KeyboardInterrupt
+        write(path, data)
+
+    monkeypatch.setattr(storage, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        capture(suite, tmp_path / "c.zarr")
+    monkeypatch.undo()
+    assert [path.name for path in (tmp_path / "c.zarr").iterdir()] == ["inputs.npz"]
+    assert_right(capture(suite, tmp_path / "c.zarr"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00"])
+@pytest.mark.parametrize("name", ["zarr.json", "small/zarr.json", "small/step_00000010/zarr.json"])
+def test_damaged_descriptions_of_groups_are_made_again(suite, tmp_path, name, content):
+    out = tmp_path / "c.zarr"
+    capture(suite, out)
+    (out / name).write_bytes(content)
+    assert_right(capture(suite, out))
+    (out / name).unlink()
+    assert_right(capture(suite, out))
+    assert_right(probe.open_capture(out))
+
+
+def test_damage_to_what_the_capture_says_is_named(suite, tmp_path):
+    out = tmp_path / "c.zarr"
+    capture(suite, out)
+    (out / "small" / "step_00000010" / SITE / "zarr.json").write_text("{")
+    with pytest.raises(ValueError, match=rf"{SITE} of small at step 10 is damaged"):
+        _ = probe.open_capture(out)[SITE].values
+    shown = bytearray((out / "inputs.npz").read_bytes())
+    shown[-200] ^= 1
+    (out / "inputs.npz").write_bytes(shown)
+    with pytest.raises(ValueError, match=r"inputs.npz is damaged or gone; delete the folder, and capture again"):
+        probe.open_capture(out)
+    (out / "capture.json").write_text("{")
+    with pytest.raises(ValueError, match=r"address: .*capture.json is damaged; delete the folder"):
+        probe.open_capture(out)
+
+
+@pytest.mark.parametrize(
+    ("out", "says"), [("", "out: got ''; expected a folder or URL"), ("foo://x", "out: foo://x is no address")]
+)
+def test_an_address_that_is_none(suite, out, says):
+    with pytest.raises(ValueError, match=says):
+        capture(suite, out)
+
+
+def test_a_file_url_is_a_folder(suite, tmp_path):
+    capture(suite, f"file://{tmp_path}/c.zarr", models=["small"])
+    assert_right(probe.open_capture(tmp_path / "c.zarr"), ["small"])
+
+
+def test_memory_is_given_back_with_the_dataset(suite):
+    found = capture(suite, None)
+    fs = fsspec.filesystem("memory")
+    before = len(fs.store)
+    del found
+    gc.collect()
+    assert len(fs.store) < before
 
 
 def test_reading_with_other_inputs_is_refused(suite, tmp_path):
@@ -127,7 +255,7 @@ def test_a_checkpoint_that_was_trained_anew_is_noticed(tmp_path):
 
 def test_what_the_store_says_of_itself(suite, tmp_path):
     capture(suite, tmp_path / "c.zarr", sites=["blocks.*.hook_resid_post"], positions=-1)
-    said = json.loads((tmp_path / "c.zarr" / "zarr.json").read_text())["attributes"]["grokscope_capture"]
+    said = json.loads((tmp_path / "c.zarr" / "capture.json").read_text())["request"]
     assert said["sites"] == ["blocks.*.hook_resid_post"]
     assert said["positions"] == "-1"
     assert said["versions"].keys() == {"grokscope", "torch", "transformers", "transformer-lens", "zarr"}
@@ -173,7 +301,7 @@ def test_a_folder_of_something_else_is_not_written_to(suite, tmp_path):
     with pytest.raises(ValueError, match=r"out: .* holds something else than a capture"):
         capture(suite, tmp_path)
     zarr.create_group(tmp_path / "other.zarr", attributes={"a": 1}).create_array("x", data=np.zeros(3))
-    with pytest.raises(ValueError, match=r"out: .*other.zarr is a zarr group, but no capture of ours"):
+    with pytest.raises(ValueError, match=r"out: .*other.zarr holds something else than a capture"):
         capture(suite, tmp_path / "other.zarr")
     with pytest.raises(ValueError, match=r"address: .* holds no capture; `probe capture` makes one"):
         probe.open_capture(tmp_path / "absent")
@@ -375,4 +503,3 @@ def test_a_suite_on_an_s3_server(s3, loads):
     suite = write_suite(f"{s3}/suite")
     assert suite.models == ("small", "large")
     assert_right(capture(suite, f"{s3}/of_suite.zarr"))
-    assert capture_store.CAPTURE in zarr.open_group(CaptureStore.at(f"{s3}/of_suite.zarr").store, mode="r").attrs

@@ -92,8 +92,10 @@ def test_the_digest_tells_apart_just_what_differs_in_content(rows):
         ([[[1]]], r"of shape \(1, 1\); expected a row of token ids"),
         ({"ids": [[1]]}, "got a mapping of ids; expected input_ids"),
         ({"input_ids": [[1, 2]], "attention_mask": [[1]]}, "attention_mask has another shape"),
+        ({"input_ids": [[1, 2, 3]], "attention_mask": [[1, 0, 1]]}, "attention_mask of example 0 has a hole"),
         ("text", "small has no tokenizer, so texts cannot be read; give token ids"),
         (["a", "b"], "small has no tokenizer"),
+        (np.array(["a", "b"]), "small has no tokenizer"),
     ],
 )
 def test_what_cannot_be_read_is_named(model, wrong, says):

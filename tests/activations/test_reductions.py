@@ -88,6 +88,23 @@ def test_the_position_of_the_top_is_that_in_its_example(suite):
     assert told == {True, False}
 
 
+@pytest.mark.parametrize("name", ["mean", "covariance", "gram", "top-2"])
+def test_numbers_that_are_no_numbers_are_not_taken_for_absent(name):
+    """Of a model that diverged in part, not of a position that there is not."""
+    x = torch.tensor([[1.0, 2.0, 3.0], [torch.nan, 5.0, 6.0], [7.0, 8.0, 9.0]])[:, None]
+    sums = reduction(name)
+    sums.add(x, torch.tensor([True, True, False])[:, None, None], 0)
+    found = sums.result(UNIT)
+    if name == "top-2":
+        assert found[".sample"][1][0, :, 0].tolist() == [1, 0]
+        assert found[".sample"][1][0, :, 1].tolist() == [1, 0]
+    else:
+        assert found[".count"][1].tolist() == [2]
+        mean = found[".mean" if name != "mean" else ""][1][0]
+        assert np.isnan(mean[0])
+        assert mean[1:].tolist() == [3.5, 4.5]
+
+
 def test_a_single_position_has_no_dimension(suite):
     assert capture(suite, TASK, reduce="mean", positions="answer")[SITES[0].replace("*", "0")].dims == (
         "model",
@@ -102,9 +119,9 @@ def test_the_mean_pattern_leaves_out_what_is_padding(suite):
     whole = probe.capture(suite, RAGGED, [site], **asked)[site].values[0, 0]
     found = probe.capture(suite, RAGGED, [site], reduce="mean", **asked).isel(model=0, step=0)
     np.testing.assert_allclose(found[site], np.nanmean(whole, 0), rtol=1e-5)
-    assert found[f"{site}.count"].dims == ("position", "head", "key")
-    assert found[f"{site}.count"].values[2, 0].tolist() == [3, 3, 3]
-    assert found[f"{site}.count"].values[0, 0].tolist() == [7, 5, 3]
+    assert found[f"{site}.count"].dims == ("position", "key")
+    assert found[f"{site}.count"].values[2].tolist() == [3, 3, 3]
+    assert found[f"{site}.count"].values[0].tolist() == [7, 5, 3]
     with pytest.raises(ValueError, match=r"reduce: 'gram' of .*hook_pattern has no meaning: its keys are pos"):
         probe.capture(suite, RAGGED, [site], reduce="gram", **asked)
 
@@ -117,7 +134,7 @@ def test_moments_do_not_depend_on_the_batches(sizes, offset):
     x[0] = torch.nan
     sums = reduction("covariance")
     for part, start in zip(x.split(sizes), np.cumsum([0, *sizes]), strict=False):
-        sums.add(part, int(start))
+        sums.add(part, ~part.isnan()[..., :1], int(start))
     found = sums.result(UNIT)
     present = x[1:, 0].double().numpy()
     assert found[".count"][1].tolist() == [n - 1]
@@ -135,7 +152,7 @@ def test_the_top_does_not_depend_on_the_batches_and_of_equals_takes_the_first(si
     x = torch.as_tensor(np.random.default_rng(n).integers(0, 4, (n, 1, 3)).astype(np.float32))
     sums = reduction(f"top-{k}")
     for part, start in zip(x.split(sizes), np.cumsum([0, *sizes]), strict=False):
-        sums.add(part, int(start))
+        sums.add(part, torch.ones(len(part), 1, 1, dtype=torch.bool), int(start))
     numbers = sums.result(UNIT)[".sample"][1][0]
     for unit in range(3):
         assert numbers[:, unit].tolist() == sorted(range(n), key=lambda i: (-x[i, 0, unit], i))[:k]

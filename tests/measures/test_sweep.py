@@ -169,5 +169,25 @@ def test_what_does_not_fit(captured, targets, change, says):
         ridge_sweep(change(captured), targets)
 
 
+def test_at_one_model_or_step_as_sel_leaves_it(captured, targets):
+    whole = ridge_sweep(captured, targets)
+    for kept in ({"model": "large"}, {"step": 30}, {"model": "large", "step": 30}):
+        part = ridge_sweep(captured.sel(**kept), targets)
+        wanted = whole
+        for column, value in kept.items():
+            wanted = wanted[wanted[column] == value]
+        np.testing.assert_allclose(part["value"], wanted["value"])
+        assert (part["n_params"].to_numpy() == wanted["n_params"].to_numpy()).all()
+
+
+def test_keys_that_some_examples_lack_are_not_dropped(captured, targets):
+    x = captured[RESID].sel(model=["large"], step=[30]).values.copy()
+    x[:, :, 0, :, 3:] = np.nan  # the first example is shorter
+    found = captured.sel(model=["large"], step=[30])[[RESID]].rename(unit="key")
+    found = found.assign({RESID: (found[RESID].dims, x)})
+    with pytest.raises(ValueError, match="nan or infinite"):
+        ridge_sweep(found, targets)
+
+
 def test_a_capture_of_nothing_has_no_rows(captured, targets):
     assert ridge_sweep(captured.isel(step=[]), targets).empty
