@@ -61,12 +61,14 @@ def capture(
             of model and site.
         reduce: instead of the examples ``"mean"``, ``"covariance"`` (of the population, with the mean) or ``"gram"``
             (the sum of products) of the last axis, in float64; or ``"top-K"``, the K examples at which each unit is
-            largest.
+            largest. Beside ``<site>`` there are then ``<site>.count`` (samples), ``.mean``, or ``.example`` and
+            ``.position`` (-1 where there are fewer than K).
         over: what is reduced: ``"example"``, at each kept position, or ``"position"``, examples and positions alike.
         gradient_of: ``"loss"``, or a function of logits and batch to a number per example: its gradient at each site is
             captured as ``<site>.grad``.
         dtype: ``"float32"`` or ``"float16"``; as the model computes, if not given, but float32 for bfloat16.
-        out: local folder or fsspec URL; in memory, if not given.
+        out: local folder or fsspec URL; in memory, if not given. A store refuses to go on with another request; it
+            tells functions apart by their code and what they enclose, not by what they call.
         batch_size: examples in a forward pass; about 2,000 tokens (16,000 on a GPU), if not given.
         device: where the models run; a GPU where there is one, if not given.
         progress: whether progress and time left are shown on the error stream.
