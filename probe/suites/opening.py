@@ -63,6 +63,10 @@ def open_suite(
             all that is needed is in its cache; the message says what is and what is not.
     """
     place = str(address).rstrip("/")
+    if task is not None and not isinstance(task, Task):
+        raise ValueError(f"task: got {task!r}; expected a task, such as probe.ModularArithmetic(113)")
+    if tokens_per_step is not None and not (isinstance(tokens_per_step, int | float) and tokens_per_step > 0):
+        raise ValueError(f"tokens_per_step: got {tokens_per_step!r}; expected a number above 0")
     of_state_dicts = {"config": config, "mapping": mapping, "step": step}
     names = [] if place.endswith(SUFFIXES) else names_on_hub(place)
     if names and not storage.exists(place):
@@ -83,6 +87,8 @@ def open_suite(
     if not models:
         kind = "file" if place.endswith(SUFFIXES) else "folder"
         absent = "" if storage.exists(place) else f" (there is no such {kind})"
+        if storage.exists(f"{place}/batch.yaml"):
+            absent = f" (this is the folder of a run; the suite that it trained is {place}/suite)"
         why = f": {said}" if (said := lacking(place)) else ""
         raise ValueError(f"path: {place} holds no suite{why}; {_LOOKED_FOR}{absent}")
     _refuse("a folder", deduped=deduped or None, mirror=mirror, keep=keep)

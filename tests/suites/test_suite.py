@@ -210,3 +210,32 @@ def test_a_damaged_config_is_named(tmp_path, folder, damage, says):
     (tmp_path / "abig" / "config.json").write_bytes(bad if isinstance(bad, bytes) else bad.encode())
     with pytest.raises(ValueError, match=f"abig/config.json.*{says}"):
         _ = open_suite(str(tmp_path))["abig", 0].examples_seen
+
+
+def test_the_folder_of_a_run_says_where_its_suite_is(tmp_path):
+    (tmp_path / "batch.yaml").write_text("name: tiny")
+    with pytest.raises(
+        ValueError, match=rf"this is the folder of a run; the suite that it trained is {tmp_path}/suite"
+    ):
+        open_suite(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"task": 5}, "task: got 5; expected a task"),
+        ({"tokens_per_step": -5}, "tokens_per_step: got -5; expected a number above 0"),
+        ({"tokens_per_step": "many"}, "tokens_per_step: got 'many'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(folder, asked, says):
+    with pytest.raises(ValueError, match=says):
+        open_suite(str(folder), **asked)
+
+
+def test_an_index_that_is_none(folder):
+    suite = open_suite(str(folder))
+    with pytest.raises(ValueError, match=r"suite: got 'abig' as index; expected a model and a step"):
+        suite["abig"]
+    with pytest.raises(ValueError, match="step: got '4'; expected a whole number"):
+        suite["abig", "4"]
