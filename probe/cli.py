@@ -77,8 +77,9 @@ def results(
                 table.to_csv(sys.stdout, index=False)
             case Format.json:
                 # pandas would write 15 decimals, of which a loss of 1e-20 has none. JSON has no nan and no infinity.
-                for row in table.to_dict("records"):
-                    finite = row["value"] if math.isfinite(row["value"]) else None
+                told = table.astype(object).where(table.notna(), None)  # a seed that nothing says
+                for row in told.to_dict("records"):
+                    finite = row["value"] if row["value"] is not None and math.isfinite(row["value"]) else None
                     sys.stdout.write(json.dumps(row | {"value": finite}) + "\n")
             case Format.parquet:
                 table.to_parquet(sys.stdout.buffer, index=False)

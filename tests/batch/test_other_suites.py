@@ -1,15 +1,19 @@
 """Batches on suites that were not trained here: odd files, published formats, checkpoints that are copies."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from probe.batch.plan import Run
 from probe.batch.report import report_data
 from probe.batch.results import results
 from probe.batch.run import RunError, run
 from probe.batch.source import BatchError
+from probe.cli import app
 from probe.report import render_report
 from probe.suites import open_suite
 from tests.batch.batches import tiny_batch
@@ -50,6 +54,12 @@ def test_odd_files_give_the_numbers_of_the_suite_that_they_are_of(finished, odd_
     np.testing.assert_allclose(both["value"], both["value_ours"], rtol=1e-5, atol=1e-7)
     page = render_report(report_data(Run.open(folder)))
     assert "seed not known" in page
+    for form in ("csv", "json"):
+        said = CliRunner().invoke(app, ["results", folder, "--format", form])
+        assert said.exit_code == 0, said.output
+    rows = [json.loads(line) for line in said.stdout.splitlines()]
+    assert len(rows) == len(found)
+    assert {(row["seed"], row["examples_seen"]) for row in rows} == {(None, None)}
 
 
 def test_a_model_in_transformers_format_is_asked_a_task(tmp_path):
