@@ -61,27 +61,26 @@ def capture(
 
     Models are shown texts, tokens or a task; if none is given, the task that they were trained on.
     """
-    with errors_in_words():
+    with errors_in_words(), notes_shown():
         from probe.activations.capturing import capture as capture_suite
 
         suite = options.opened(address, steps, deduped, mirror, keep, config, mapping)
-        with notes_shown():
-            captured = capture_suite(
-                suite,
-                _inputs(suite, texts, tokens, task),
-                sites,
-                models=None if models is None else [name.strip() for name in models.split(",")],
-                positions=_positions(positions),
-                heads=None if heads is None else _numbers("heads", heads),
-                project=None if project is None else _matrix(project),
-                reduce=reduce,
-                over=over,  # type: ignore[arg-type]  # capture itself says what may be given
-                gradient_of=gradient_of,
-                dtype=dtype,  # type: ignore[arg-type]
-                out=out,
-                batch_size=batch_size,
-                device=device,
-            )
+        captured = capture_suite(
+            suite,
+            _inputs(suite, texts, tokens, task),
+            sites,
+            models=None if models is None else [name.strip() for name in models.split(",")],
+            positions=_positions(positions),
+            heads=None if heads is None else _numbers("heads", heads),
+            project=None if project is None else _matrix(project),
+            reduce=reduce,
+            over=over,  # type: ignore[arg-type]  # capture itself says what may be given
+            gradient_of=gradient_of,
+            dtype=dtype,  # type: ignore[arg-type]
+            out=out,
+            batch_size=batch_size,
+            device=device,
+        )
         for site, array in captured.data_vars.items():
             typer.echo(f"{site}  {', '.join(f'{dim} {size}' for dim, size in array.sizes.items())}  {array.dtype}")
         typer.echo(f"\nCapture: {out}   (probe.open_capture({out!r}))")

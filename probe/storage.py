@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import secrets
+import shutil
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -97,6 +98,14 @@ def size(path: str) -> int:
     fs.invalidate_cache(fs._parent(target))
     n_bytes: int = fs.size(target)
     return n_bytes
+
+
+def free_space(path: str) -> tuple[str, int]:
+    """The folder at or above a local path that is there, and the bytes that are free in it."""
+    folder = os.path.abspath(path)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder, shutil.disk_usage(folder).free
 
 
 def readable_size(n_bytes: float) -> str:

@@ -32,7 +32,7 @@ def show(
     from probe.storage import readable_size
     from probe.suites.overview import table as table_of
 
-    with errors_in_words("nothing was written"):
+    with errors_in_words("nothing was written"), notes_shown():
         suite = options.opened(address, steps, deduped, mirror, keep, config, mapping)
         columns = ("parameters", "without embeddings", "steps", "first", "last", "tokens", "FLOPs", "size")
         table = new_table("model", *columns)

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from probe.terminal import notes_shown
-
 if TYPE_CHECKING:
     from probe.suites import Suite
 
@@ -48,23 +46,22 @@ def opened(
     config: str | None = None,
     mapping: str | None = None,
 ) -> "Suite":
-    """The suite that the options of a command mean. What is odd about it is said on the error stream.
+    """The suite that the options of a command mean. Within ``notes_shown`` what is odd about it is told.
 
     Raises:
         ValueError: as ``open_suite``, and where steps are not numbers.
     """
     from probe.suites import open_suite
 
-    with notes_shown():
-        return open_suite(
-            address,
-            steps=read_steps(steps),
-            deduped=deduped,
-            mirror=mirror,
-            keep=keep,
-            config=config,
-            mapping=mapping,
-        )
+    return open_suite(
+        address,
+        steps=read_steps(steps),
+        deduped=deduped,
+        mirror=mirror,
+        keep=keep,
+        config=config,
+        mapping=mapping,
+    )
 
 
 def read_steps(text: str | None) -> list[int] | None:

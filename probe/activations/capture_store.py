@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import secrets
-import shutil
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from typing import Any
 import fsspec
 import numpy as np
 import zarr
-from fsspec.implementations.local import LocalFileSystem
 from zarr import Array
 from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec
@@ -67,11 +65,11 @@ class CaptureStore:
         if not text:
             raise ValueError(f"{field}: got {str(address)!r}; expected a folder or URL")
         try:
-            fs, target = fsspec.core.url_to_fs(str(Path(text).expanduser()) if "://" not in text else text)
+            local = storage.local_path(text)
         except (ValueError, ImportError) as error:
             raise ValueError(f"{field}: {text} is no address: {error}") from error
-        if isinstance(fs, LocalFileSystem):
-            return cls(target, LocalStore(target), field)
+        if local is not None:
+            return cls(local, LocalStore(local), field)
         return cls(text, FsspecStore.from_url(text), field)
 
     @classmethod
@@ -155,22 +153,18 @@ class CaptureStore:
             words = json.loads(held["vocabulary"].tobytes())
             return held["tokens"], held["kept"], {int(token): word for token, word in words.items()}
 
-    def about(self, model: str, step: int) -> dict[str, Any] | None:
-        """What a finished group says of itself; None if it is not there, not finished, or what it says is damaged."""
-        try:
-            about = zarr.open_group(self.store, path=_path(model, step), mode="r").attrs.asdict()
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
-        return about if about.get("complete") else None
-
-    def finished(self) -> list[dict[str, Any]]:
-        """What each finished group says of itself."""
-        found = [
-            self.about(model, int(step.removeprefix("step_")))
-            for model in storage.list_folders(self.address)
-            for step in storage.list_folders(f"{self.address}/{model}")
-        ]
-        return [about for about in found if about is not None]
+    def finished(self) -> dict[tuple[str, int], dict[str, Any]]:
+        """What each finished group says of itself, by model and step; one whose words are damaged is not finished."""
+        found: dict[tuple[str, int], dict[str, Any]] = {}
+        for model in storage.list_folders(self.address):
+            for step in storage.list_folders(f"{self.address}/{model}"):
+                try:
+                    about: dict[str, Any] = zarr.open_group(self.store, path=f"{model}/{step}", mode="r").attrs.asdict()
+                except (FileNotFoundError, ValueError, KeyError, TypeError):
+                    continue
+                if about.get("complete"):
+                    found[about["model"], about["step"]] = about
+        return found
 
     def array(self, model: str, step: int, name: str) -> Array:
         """An array of a finished group."""
@@ -202,12 +196,7 @@ class CaptureStore:
 
     def free_bytes(self) -> int | None:
         """Bytes that are free where it is written; None where that cannot be told."""
-        if not isinstance(self.store, LocalStore):
-            return None
-        folder = Path(self.address)
-        while not folder.exists():
-            folder = folder.parent
-        return shutil.disk_usage(folder).free
+        return storage.free_space(self.address)[1] if isinstance(self.store, LocalStore) else None
 
     def _is_free(self) -> bool:
         """Whether there is nothing here but what a capture that was stopped at once leaves."""
@@ -228,12 +217,12 @@ class GroupWriter:
         self.path, self.store = _path(model, step), store.store
         # Should another process begin the same group, it takes it over: only who began last may call it finished.
         self.token = secrets.token_hex(8)
-        self.arrays: dict[str, dict[str, Any]] = {}  # in order of their making
+        self.arrays: dict[str, Array] = {}  # in order of their making
         self.group = zarr.create_group(self.store, path=self.path, overwrite=True, attributes={"writer": self.token})
 
     def create(self, name: str, shape: tuple[int, ...], dtype: str, dims: tuple[str, ...], chunk: int) -> None:
         """An array, in chunks of ``chunk`` along its first axis."""
-        self.group.create_array(
+        self.arrays[name] = self.group.create_array(
             name,
             shape=shape,
             dtype=dtype,
@@ -243,30 +232,31 @@ class GroupWriter:
             dimension_names=dims,
             config={"write_empty_chunks": True},
         )
-        self.arrays[name] = {"shape": list(shape), "dims": list(dims), "dtype": dtype}
 
     def write(self, name: str, start: int, values: np.ndarray) -> None:
         """Values from ``start`` along the first axis, a whole chunk or the last one."""
-        array = self.group[name]
-        assert isinstance(array, Array)
-        array[start : start + len(values)] = values
+        self.arrays[name][start : start + len(values)] = values
 
     def write_whole(self, name: str, values: np.ndarray, dims: tuple[str, ...]) -> None:
         """An array that is written at once."""
         self.create(name, values.shape, str(values.dtype), dims, chunk=len(values) if values.ndim else 1)
-        array = self.group[name]
-        assert isinstance(array, Array)
-        array[...] = values
+        self.arrays[name][...] = values
 
     def finish(self, about: Mapping[str, Any]) -> None:
         """Say that all is there, unless another process has begun the same group since; then that one does."""
         if zarr.open_group(self.store, path=self.path, mode="r").attrs.get("writer") == self.token:
-            self.group.attrs.update({**about, "arrays": self.arrays, "complete": True})
+            arrays = {name: _described(array) for name, array in self.arrays.items()}
+            self.group.attrs.update({**about, "arrays": arrays, "complete": True})
 
     def discard(self) -> None:
         """Take away what was written, so that a disk that is full has room again."""
         with contextlib.suppress(Exception):  # what cannot be taken away is no capture either
             zarr.create_group(self.store, path=self.path, overwrite=True)
+
+
+def _described(array: Array) -> dict[str, Any]:
+    dims = array.metadata.dimension_names  # type: ignore[union-attr]  # of zarr 3
+    return {"shape": list(array.shape), "dims": list(dims or ()), "dtype": str(array.dtype)}
 
 
 def _path(model: str, step: int) -> str:

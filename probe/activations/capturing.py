@@ -17,6 +17,7 @@ from probe.activations.planning import Form, Plan, described, plans_of
 from probe.activations.selection import Project
 from probe.activations.streaming import Captured, Request, check_suite, stream_checkpoint
 from probe.activations.writing import write_examples, write_reduced
+from probe.device import device_here
 from probe.storage import readable_size
 from probe.suites.integrity import earlier_twin, twin_warning
 
@@ -81,22 +82,24 @@ def capture(
         ValueError: something asked for is not there, the capture would not fit on the disk, or ``out`` holds another.
         OSError: the disk is full after all; what was captured is whole, and the same call goes on.
     """
-    request = Request(inputs, sites, positions, heads, project, gradient_of, batch_size, device)
+    request = Request(inputs, sites, positions, heads, project, gradient_of, batch_size, device_here(device))
     form = Form(reduce, over, dtype)
     check_suite(suite)
     checkpoints = list(suite.checkpoints(models, steps))
     plans = plans_of(checkpoints, request, form)
     any_plan = next(iter(plans.values()))
     store = CaptureStore.in_memory() if out is None else CaptureStore.at(out)
-    store.check(described(request, any_plan))
-    todo = [checkpoint for checkpoint in checkpoints if not _is_there(store, checkpoint, plans)]
+    asked = described(request, any_plan)
+    store.check(asked)
+    finished = store.finished()
+    todo = [checkpoint for checkpoint in checkpoints if not _is_there(finished, checkpoint, plans, store.address)]
     n_bytes = sum(plans[checkpoint.model.name].bytes for checkpoint in todo)
     _check_room(store, n_bytes)
-    store.claim(described(request, any_plan), any_plan.inputs, any_plan.selection.positions.index)
+    store.claim(asked, any_plan.inputs, any_plan.selection.positions.index)
     write = write_examples if reduce is None else write_reduced
     seen: dict[str, dict[str, int]] = {}
-    for about in store.finished():
-        seen.setdefault(about["model"], {}).setdefault(about["weights"], about["step"])
+    for (name, step), about in finished.items():
+        seen.setdefault(name, {}).setdefault(about["weights"], step)
     what = f"{len(todo)} checkpoint(s), {readable_size(n_bytes)} to {store.address}"
     with _progress(what, len(todo) * len(any_plan.inputs), progress) as advance:
         for checkpoint in todo:
@@ -112,7 +115,10 @@ def capture(
                     warnings.warn(twin_warning(checkpoint.model.name, checkpoint.step, twin), stacklevel=2)
                 write(writer, _told(pieces, advance), plan)
                 writer.finish(about)
-    return as_dataset(store, [(checkpoint.model.name, checkpoint.step) for checkpoint in checkpoints])
+    wanted = {(checkpoint.model.name, checkpoint.step) for checkpoint in checkpoints}
+    return as_dataset(
+        store, store.request() or asked, {key: about for key, about in store.finished().items() if key in wanted}
+    )
 
 
 def _told(pieces: Iterator[Captured], advance: Callable[[int, str], object]) -> Iterator[Captured]:
@@ -137,23 +143,28 @@ def _about(checkpoint: "Checkpoint", plan: Plan) -> dict[str, Any]:
     }
 
 
-def _is_there(store: CaptureStore, checkpoint: "Checkpoint", plans: Mapping[str, Plan]) -> bool:
+def _is_there(
+    finished: Mapping[tuple[str, int], Mapping[str, Any]],
+    checkpoint: "Checkpoint",
+    plans: Mapping[str, Plan],
+    address: str,
+) -> bool:
     """Whether a checkpoint is captured.
 
     Raises:
         ValueError: it is, but of other weights, or projected otherwise.
     """
-    about = store.about(checkpoint.model.name, checkpoint.step) if store.request() is not None else None
+    about = finished.get((checkpoint.model.name, checkpoint.step))
     if about is None:
         return False
     if checkpoint.model.at_hand(checkpoint.step) and about["weights"] != checkpoint.digest:
         raise ValueError(
-            f"out: {store.address} holds {checkpoint.model.name} at step {checkpoint.step} with other weights than"
+            f"out: {address} holds {checkpoint.model.name} at step {checkpoint.step} with other weights than"
             f" {checkpoint.location}; choose another, or delete its folder"
         )
     if about["projection"] != plans[checkpoint.model.name].selection.projection:
         raise ValueError(
-            f"out: {store.address} holds {checkpoint.model.name} at step {checkpoint.step} projected otherwise; choose"
+            f"out: {address} holds {checkpoint.model.name} at step {checkpoint.step} projected otherwise; choose"
             " another, or delete its folder"
         )
     return True

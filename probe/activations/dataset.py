@@ -40,21 +40,28 @@ def open_capture(address: str | Path, *, models: Sequence[str] | None = None, in
         given = Inputs.of(inputs)
         if given.digest != request["inputs"] or request["answers"] not in (None, given.answers_digest):
             raise ValueError(f"inputs: {store.address} is a capture of other inputs than those given")
-    there = [(about["model"], about["step"]) for about in store.finished()]
+    finished = store.finished()
+    there = {model for model, _ in finished}
     wanted = [models] if isinstance(models, str) else models
     for name in wanted or ():
-        if name not in dict(there):
-            said = ", ".join(dict(there)) or "none finished yet"
+        if name not in there:
+            said = ", ".join(sorted(there)) or "none finished yet"
             raise ValueError(f"models: got {name!r}; {store.address} has {said}")
-    return as_dataset(store, [key for key in there if wanted is None or key[0] in wanted])
+    kept = {key: about for key, about in finished.items() if wanted is None or key[0] in wanted}
+    return as_dataset(store, request, kept)
 
 
-def as_dataset(store: CaptureStore, wanted: Sequence[tuple[str, int]]) -> xr.Dataset:
-    """What is finished of these models and steps."""
-    request = store.request()
-    assert request is not None
-    groups = sorted(store.finished(), key=lambda about: (about["n_params"], about["model"], about["step"]))
-    chosen = {key: about for about in groups if (key := (about["model"], about["step"])) in set(wanted)}
+def as_dataset(
+    store: CaptureStore, request: Mapping[str, Any], groups: Mapping[tuple[str, int], Mapping[str, Any]]
+) -> xr.Dataset:
+    """Finished groups, by model and step, as a dataset.
+
+    Args:
+        store: where they are.
+        request: what was asked for.
+        groups: what they say of themselves.
+    """
+    chosen = dict(sorted(groups.items(), key=lambda group: (group[1]["n_params"], *group[0])))
     names, steps = list(dict.fromkeys(model for model, _ in chosen)), sorted({step for _, step in chosen})
     arrays = [array for about in chosen.values() for array in about["arrays"].values()]
     sizes: dict[str, int] = {}  # of each dimension, in the largest model

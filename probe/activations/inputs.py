@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class Inputs:
         """Where there is content."""
         return np.arange(self.tokens.shape[1]) < self.lengths[:, None]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of what decides the activations: the tokens, and which of them are content."""
         total = hashlib.sha256(np.asarray(self.tokens.shape, np.int64).tobytes())

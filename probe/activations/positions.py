@@ -1,5 +1,6 @@
 """Which positions of each example are kept."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,4 @@ class Positions:
 
 
 def _digest(mask: np.ndarray) -> str:
-    import hashlib
-
     return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from probe.activations.layout import Layout, layouts
 from probe.activations.positions import Positions
 from probe.activations.selection import Project, Selection
 from probe.activations.sites import stop_layer
-from probe.device import default_device
+from probe.device import device_here
 
 if TYPE_CHECKING:
     from probe.suites import Checkpoint, Suite
@@ -46,12 +46,12 @@ class Request:
 
     given: Any
     sites: Sequence[str]
-    positions: Any = "all"
-    heads: Sequence[int] | None = None
-    project: Project | None = None
-    gradient_of: str | Metric | None = None
-    batch_size: int | None = None
-    device: str | None = None
+    positions: Any
+    heads: Sequence[int] | None
+    project: Project | None
+    gradient_of: str | Metric | None
+    batch_size: int | None
+    device: str
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sites", [self.sites] if isinstance(self.sites, str) else list(self.sites))
@@ -68,7 +68,6 @@ class Request:
             )
         if self.batch_size is not None and (type(self.batch_size) is not int or self.batch_size < 1):
             raise ValueError(f"batch_size: got {self.batch_size!r}; expected a whole number, at least 1")
-        object.__setattr__(self, "device", _device(self.device))
 
     @property
     def metric(self) -> Metric | None:
@@ -89,7 +88,6 @@ class Request:
 
     def examples_per_batch(self, model: "Model", inputs: Inputs, found: Mapping[str, Layout]) -> int:
         to_logits = self.metric is not None or stop_layer(found, 1 << 30) is None
-        assert self.device is not None
         size = default_batch_size(inputs.tokens.shape[1], model.d_vocab, self.device, to_logits=to_logits)
         return min(self.batch_size or size, len(inputs))
 
@@ -101,22 +99,6 @@ def check_suite(suite: object) -> None:
     """
     if not hasattr(suite, "checkpoints"):
         raise ValueError(f"suite: got {suite!r}; expected what probe.open_suite returns")
-
-
-def _device(asked: "str | torch.device | None") -> str:
-    """Where models run.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-    if asked is None:
-        return default_device()
-    try:
-        device = torch.device(asked)
-        torch.empty(1, device=device).cpu()
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device: got {asked!r}; expected one that is here, such as {default_device()!r}") from error
-    return str(device)
 
 
 def stream(
@@ -155,7 +137,7 @@ def stream(
     Raises:
         ValueError: something asked for is not there; the message says what there is.
     """
-    request = Request(inputs, sites, positions, heads, project, gradient_of, batch_size, device)
+    request = Request(inputs, sites, positions, heads, project, gradient_of, batch_size, device_here(device))
     check_suite(suite)
     for checkpoint in suite.checkpoints(models, steps):
         read = request.inputs(checkpoint.model)
@@ -167,7 +149,6 @@ def stream_checkpoint(
 ) -> Generator[Captured, None, None]:
     """One checkpoint's batches. When it ends, however it ends, the model's memory is given back."""
     device = request.device
-    assert device is not None
     model = checkpoint.load(device)
     size = request.examples_per_batch(checkpoint.model, inputs, selection.layouts)
     try:

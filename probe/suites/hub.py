@@ -8,7 +8,6 @@ not touched.
 
 import errno
 import re
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
-from probe.storage import readable_size
+from probe.storage import free_space, readable_size
 from probe.suites.families import Training, training_of
 from probe.suites.hub_cache import cached_places, forget_empty, has_weights, snapshot
 from probe.suites.hub_listing import (
@@ -161,8 +160,7 @@ class HubModel(PretrainedModel):
         """Say what is going to be fetched, where the hub's client shows progress; refuse if there is no room for it."""
         from huggingface_hub.utils import are_progress_bars_disabled
 
-        folder = next(folder for folder in (Path(self.cache), *Path(self.cache).parents) if folder.is_dir())
-        free = shutil.disk_usage(folder).free
+        folder, free = free_space(str(self.cache))
         if size > free:
             raise OSError(
                 errno.ENOSPC,
