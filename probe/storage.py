@@ -8,10 +8,12 @@ file: what a killed process left behind, safe to delete, and never listed here.
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import secrets
 import shutil
+from functools import lru_cache
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -79,6 +81,19 @@ def opened(path: str) -> io.BufferedReader | io.BytesIO:
     """
     local = local_path(path)
     return io.BytesIO(read_bytes(path)) if local is None else open(local, "rb")
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file. A local one that has not changed since is not read again: a batch asks for it many times.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    local = local_path(path)
+    if local is None:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    found = os.stat(local)
+    return _sha256_of(local, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
 
 
 def exists(path: str) -> bool:
@@ -164,6 +179,13 @@ def append_line(path: str, text: str) -> None:
             raise OSError(errno.ENOSPC, f"no space left to add a line to {path}: free some space")
     finally:
         os.close(descriptor)
+
+
+@lru_cache(maxsize=1 << 14)
+def _sha256_of(local: str, state: tuple[int, ...]) -> str:
+    """Of a file in a state that tells it from what it was before."""
+    with open(local, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _names(path: str, kind: str) -> list[str]:

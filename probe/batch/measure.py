@@ -65,8 +65,7 @@ def _measure_unit(run: Run, checkpoint: Checkpoint, unit: Unit) -> None:
     """Run a checkpoint over its task once, all probes on what that one pass yields; write arrays, then rows."""
     probes = [spec.build() for spec in unit.probes]
     model = checkpoint.load()
-    task = checkpoint.model.task
-    assert task is not None, "a batch refuses a suite of models without a task"
+    task = checkpoint.task
     observation = Observation(
         checkpoint=checkpoint,
         weights=weights_by_name(model),

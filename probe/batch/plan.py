@@ -67,7 +67,7 @@ class Run:
     def suite(self) -> Suite:
         """The suite, as far as it is there."""
         suite = self.batch.suite
-        return suite.open() if isinstance(suite, FolderSuite) else open_suite(self.suite_folder)
+        return suite.opened if isinstance(suite, FolderSuite) else open_suite(self.suite_folder)
 
     def models(self) -> dict[str, tuple[int, int]]:
         """Every model, with how many of its checkpoints there are, and how many there will be."""
@@ -129,12 +129,10 @@ class Run:
 
     def _unit(self, suite: Suite, model: str, step: int, probes: Sequence[ProbeSpec], reads: str | None) -> Unit:
         checkpoint = suite[model, step]
-        task = checkpoint.model.task
-        assert task is not None, "a batch refuses a suite of models without a task"
         decides = {
             "weights": checkpoint.digest,
             "probes": [(spec.name, spec.build().version, spec.args) for spec in probes],
-            "task": task_to_dict(task),
+            "task": task_to_dict(checkpoint.task),
             "checkpoint": [model, step],
             "reads": reads,
         }

@@ -101,7 +101,7 @@ def _check_sites(batch: Batch) -> None:
     if not isinstance(batch.suite, TrainedSuite):
         from probe.activations.layout import layouts
 
-        for model in batch.suite.open().by_name.values():
+        for model in batch.suite.opened.by_name.values():
             layouts(model, sorted(patterns), Inputs.of(model.task))
         return
     from probe.suites.hooked import HookedTransformer
@@ -115,7 +115,7 @@ def _warn_of_duplicates(batch: Batch) -> None:
     """Say so before a checkpoint is measured as another step than the one it is."""
     if isinstance(batch.suite, TrainedSuite):
         return
-    suite = batch.suite.open()
+    suite = batch.suite.opened
     for model in suite.models:
         with suppress(DamagedCheckpointError):  # what cannot be read is told of when it is measured
             for step, same_as in duplicates(suite, model):

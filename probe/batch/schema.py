@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -175,7 +176,7 @@ class FolderSuite(_Strict):
 
     @model_validator(mode="after")
     def _opens(self) -> "FolderSuite":
-        for model in self.open().by_name.values():
+        for model in self.opened.by_name.values():
             if model.task is None:
                 raise ValueError(f"task: nothing says what {model.name} was trained on; expected a task to ask it")
             try:
@@ -184,8 +185,9 @@ class FolderSuite(_Strict):
                 raise ValueError(f"task: {error}") from error
         return self
 
-    def open(self) -> Suite:
-        """The suite itself."""
+    @cached_property
+    def opened(self) -> Suite:
+        """The suite itself. It is opened once: that may take a look at every file, or at the hub."""
         asked = self.model_dump(exclude={"source", "path", "task"})
         return open_suite(self.path, task=self.task, **asked)
 
@@ -220,7 +222,7 @@ class Batch(_Strict):
     def tasks(self) -> set[Task]:
         """The tasks of the suite's models."""
         if isinstance(self.suite, FolderSuite):
-            return {model.task for model in self.suite.open().by_name.values() if model.task is not None}
+            return {model.task for model in self.suite.opened.by_name.values() if model.task is not None}
         return {self.suite.task}
 
     def to_yaml(self) -> str:

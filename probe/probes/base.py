@@ -54,9 +54,7 @@ class Observation:
 
     @property
     def task(self) -> Task:
-        task = self.checkpoint.model.task
-        assert task is not None, "a batch refuses a suite of models without a task"
-        return task
+        return self.checkpoint.task
 
     @cached_property
     def logits(self) -> Float[Tensor, "example answer"]:

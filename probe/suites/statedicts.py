@@ -5,7 +5,6 @@ A folder holds a file for each step, whose number is in the file's name (``step_
 is several models; and a file may be a model by itself.
 """
 
-import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,8 +80,7 @@ class StateDictModel(Model):
         return self.files[step]
 
     def digest(self, step: int) -> str:
-        with storage.opened(self.files[step]) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return storage.sha256(self.files[step])
 
     def size(self, step: int) -> int:
         return storage.size(self.files[step])

@@ -122,6 +122,17 @@ class Checkpoint:
         return self.model.location(self.step)
 
     @property
+    def task(self) -> Task:
+        """What the model was trained on, or is asked.
+
+        Raises:
+            ValueError: nothing says; ``open_suite`` can be told.
+        """
+        if self.model.task is None:
+            raise ValueError(f"task: nothing says what {self.model.name} was trained on; expected a task to ask it")
+        return self.model.task
+
+    @property
     def n_params(self) -> int:
         """Parameters, all of them."""
         return self.model.n_params

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from probe import storage
+
 CONFIG = "config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
 """Files of which one is there wherever there is a tokenizer."""
@@ -50,5 +52,4 @@ def sha256(path: Path) -> str:
     # One hop only: where a cache shares files between models, a second one leads to another kind of hash.
     if path.is_symlink() and _SHA256.fullmatch(named := Path(os.readlink(path)).name):
         return named
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return storage.sha256(str(path))

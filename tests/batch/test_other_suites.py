@@ -86,7 +86,7 @@ def test_a_copy_is_named_before_it_is_measured_as_another_step(odd_files, tmp_pa
 
 
 def test_a_step_whose_weights_do_not_fit_does_not_keep_the_others_from_being_measured(odd_files, tmp_path):
-    weights = torch.load(odd_files / "epoch_50.pt")["model"]
+    weights = torch.load(odd_files / "epoch_50.pt", weights_only=True)["model"]
     del weights["unembed.W_U"]
     torch.save(weights, odd_files / "epoch_100.pt")
     with pytest.raises(RunError, match=r"(?s)step 100: .*epoch_100\.pt: not the weights .* missing: unembed\.W_U"):

@@ -27,7 +27,7 @@ def observation(
     activations = dict(activations or {})
     if logits is not None:
         activations[LOGITS] = torch.cat([torch.as_tensor(logits), torch.full((len(logits), 1), 50.0)], dim=1)
-    checkpoint = SimpleNamespace(model=SimpleNamespace(task=task, architecture=arch))
+    checkpoint = SimpleNamespace(task=task, model=SimpleNamespace(task=task, architecture=arch))
     return Observation(checkpoint, weights or {}, activations, of_model or {})
 
 
