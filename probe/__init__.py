@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from probe.batch.run import run
     from probe.batch.schema import Batch, load_batch
     from probe.suites import Checkpoint, Suite, open_suite
-    from probe.tasks import ModularArithmetic
+    from probe.tasks import GroupComposition, ModularArithmetic
 
 _HOME = {
     "Batch": "probe.batch.schema",
     "Checkpoint": "probe.suites",
+    "GroupComposition": "probe.tasks",
     "ModularArithmetic": "probe.tasks",
     "Suite": "probe.suites",
     "arrays": "probe.batch.results",
@@ -35,6 +36,7 @@ _HOME = {
 __all__ = [
     "Batch",
     "Checkpoint",
+    "GroupComposition",
     "ModularArithmetic",
     "Suite",
     "arrays",

@@ -9,7 +9,7 @@ import probe
 
 HEAVY = {"torch", "pandas", "transformer_lens", "xarray", "zarr", "duckdb", "plotly", "scipy", "sympy"}
 NOUNS = [
-    *("Batch", "Checkpoint", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite", "results"),
+    *("Batch", "Checkpoint", "GroupComposition", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite", "results"),
     *("run", "status", "capture", "open_capture", "stream"),
 ]
 

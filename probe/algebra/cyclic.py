@@ -58,3 +58,35 @@ def _powers_of_primitive_root(p: int) -> Int[np.ndarray, " n"]:
     for i in range(1, p - 1):
         powers[i] = powers[i - 1] * g % p
     return powers
+
+
+def find_cyclic_form(answers: Int[np.ndarray, "p p"]) -> CyclicForm:
+    """The operation that a table of answers is, written as addition: ``answers[a, b]`` for tokens 0..p-1.
+
+    Known are ``u a + v b + w`` modulo p for u and v invertible (sums, differences, and the like), and for a prime p
+    the product and the quotient on the units; what those say of zero is not looked at.
+
+    Raises ValueError, naming ``answers``, for a table that is none of these.
+    """
+    answers = np.asarray(answers)
+    p = len(answers)
+    if answers.shape != (p, p) or p < 2 or not np.array_equal(answers, answers.astype(np.int64)):
+        raise ValueError(f"answers: shape {answers.shape} given, expected integers [p, p] with p at least 2")
+    answers = answers.astype(np.int64)
+    t = np.arange(p)
+    w = answers[0, 0]
+    u, v = answers[1, 0] - w, answers[0, 1] - w
+    if np.gcd(u, p) == np.gcd(v, p) == 1 and np.array_equal(answers, (u * t[:, None] + v * t + w) % p):
+        # i = u a + w and j = v b, so that the answer is i + j
+        return CyclicForm(p, (t - w) * pow(int(u), -1, p) % p, t * pow(int(v), -1, p) % p, t)
+    from sympy import isprime
+
+    if p > 2 and isprime(p):
+        for form in (multiplication(p), division(p)):
+            i = np.arange(form.order)
+            if np.array_equal(answers[form.a[:, None], form.b], form.c[(i[:, None] + i) % form.order]):
+                return form
+    raise ValueError(
+        f"answers: a {p} x {p} table given that is no addition in a cyclic group after renaming; expected"
+        " (u a + v b + w) mod p with u and v invertible, or a * b or a / b modulo a prime"
+    )

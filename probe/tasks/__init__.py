@@ -2,9 +2,12 @@
 
 ``task``     what every task offers, and how a task is written down and read back
 ``modular``  arithmetic modulo p
+``groups``   composition in a finite group
+``splits``   which examples are trained on, where some belong together
 """
 
+from probe.tasks.groups import GroupComposition
 from probe.tasks.modular import ModularArithmetic
 from probe.tasks.task import Task, task_from_dict, task_to_dict
 
-__all__ = ["ModularArithmetic", "Task", "task_from_dict", "task_to_dict"]
+__all__ = ["GroupComposition", "ModularArithmetic", "Task", "task_from_dict", "task_to_dict"]

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from probe.algebra import cyclic
+from probe.algebra import MAX_ORDER, GroupForm, cyclic, group
+from probe.tasks.splits import drawn_by_orbit
 
 Operation = Literal["a+b", "a-b", "a*b", "a/b", "a^2+b^2", "a^2+ab+b^2", "a^3+ab"]
 Split = Literal["unordered", "ordered", "ordered-python", "ordered-torch"]
@@ -115,16 +116,11 @@ class ModularArithmetic:
     @cached_property
     def train_mask(self) -> Bool[np.ndarray, " example"]:
         n = len(self.operands)
-        mask = np.zeros(n, dtype=bool)
         if self.split == "unordered":
             low, high = np.sort(self.operands, axis=1).T
             _, orbit = np.unique(low * self.p + high, return_inverse=True)
-            order = np.random.default_rng(self.seed).permutation(orbit.max() + 1)
-            trained_before = np.concatenate([[0], np.cumsum(np.bincount(orbit)[order])[:-1]])
-            # An orbit is one or two examples: it is taken while the share is not reached, so off by at most one.
-            taken = np.zeros(orbit.max() + 1, dtype=bool)
-            taken[order] = trained_before < round(self.train_fraction * n)
-            return taken[orbit]
+            return drawn_by_orbit(orbit, self.train_fraction, self.seed)
+        mask = np.zeros(n, dtype=bool)
         n_train = int(self.train_fraction * n)
         mask[self._shuffled(n)[:n_train]] = True
         return mask
@@ -178,6 +174,14 @@ class ModularArithmetic:
         if self.operation == "a/b" and self.p > 2:
             return cyclic.division(self.p)
         return None
+
+    @property
+    def group_form(self) -> GroupForm | None:
+        """The same as the product of the group C_n; None also where n is above ``probe.algebra.MAX_ORDER``."""
+        form = self.cyclic_form
+        if form is None or form.order > MAX_ORDER:
+            return None
+        return GroupForm(group(f"C{form.order}"), form.a, form.b, form.c)
 
 
 def _is_prime(n: int) -> bool:

@@ -1,12 +1,13 @@
 """What every task offers, and how a task is written down and read back."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from probe.algebra import CyclicForm
+from probe.algebra import CyclicForm, GroupForm
 
 
 @runtime_checkable
@@ -57,6 +58,10 @@ class Task(Protocol):
     def cyclic_form(self) -> CyclicForm | None:
         """The operation as an addition in Z_n, if it is one."""
 
+    @property
+    def group_form(self) -> GroupForm | None:
+        """The operation as the product of a group, if it is one."""
+
 
 def task_to_dict(task: Task) -> dict[str, Any]:
     """The fields of a task, from which ``task_from_dict`` makes it again."""
@@ -69,9 +74,10 @@ def task_from_dict(fields: dict[str, Any]) -> Task:
     Raises:
         ValueError: the family is unknown, or a field is not allowed.
     """
+    from probe.tasks.groups import GroupComposition
     from probe.tasks.modular import ModularArithmetic
 
-    families = {"modular": ModularArithmetic}
+    families: dict[str, Callable[..., Task]] = {"modular": ModularArithmetic, "group": GroupComposition}
     family = fields.get("family")
     if family not in families:
         raise ValueError(f"family: got {family!r}; expected one of {', '.join(families)}")
