@@ -4,12 +4,16 @@ Inputs are numpy arrays or torch tensors of any floating type on any device that
 accumulated in float64 and results are ``torch.float64`` tensors on the input's device, batched over leading
 dimensions unless said otherwise.
 
+* ``arrays``           what a measure is given, checked
 * ``performance``      cross-entropy and accuracy per example, and their mean over a subset
 * ``weights``          sums of squared weights by part of the model
-* ``fourier``          Fourier basis, spectrum, Gini coefficient, circles
-* ``progress``          the logit cube: logit cosines, explained variance, restricted and excluded loss
-* ``key_frequencies``  which frequencies a network uses, by three named rules, each beside a null
-* ``transition``       when a network memorized, when it generalized, and the phases between
+* ``fourier``          Fourier structure on Z_p: spectra, key frequencies, logit cosines, restricted and excluded loss
+* ``groups``           the same for any finite group, by irreducible representations
+* ``cube``             the logit cube of a group's operation, on which both rest
+* ``algorithm``        clock or pizza: symmetricity, irrelevance, circularity
+* ``representation``   parallelograms, neighbours, dimension, similarity between steps and sizes, each beside a null
+* ``transition``       from curves to dates: phases, change points, lead times, early warning, critical fraction
+* ``complexity``       learning coefficient, curvature of the loss, number of linear mappings
 * ``intervals``        bootstrap intervals over seeds
 * ``folds``            which examples are held out together; scores, their intervals and differences
 * ``moments``          means and products of activations and targets, accumulated batch by batch

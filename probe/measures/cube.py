@@ -1,192 +1,295 @@
-"""Progress measures: how much of the logits the Fourier algorithm accounts for, and what is lost without it.
+"""The logit cube of a group's operation: what of the logits is a function of ``a b``, and what of ``a b c^-1``.
 
-All take the logit cube ``L[i, j, k]``, shape [*batch, n, n, n], in which the right answer to input (i, j) is
-k = (i + j) % n; w_f = 2 pi f / n. Source: Nanda et al. 2023, arXiv 2301.05217, sections 4.2, 5.1, appendix;
-the logit cosine as in Chughtai et al. 2023, arXiv 2302.03025, section 4; `sum_fve` is this project's own.
+``L[a, b, c]``, shape [*batch, n, n, n], are the logits of a network that is asked for ``a b = table[a, b]``. An
+algorithm that goes through a representation of the group uses functions on the group from some of its components
+(frequencies of Z_n, irreducible representations): a component is given by orthonormal rows, functions on the
+group. Two claims can then be tested:
 
-One observation makes them cheap. The functions cos w_f(i + j) and sin w_f(i + j) of the input depend on i + j
-only, so every projection on them can be taken from the mean logits of each sum (`sum_means`, [n, n]) instead
-of the cube.
+* directions: as functions of the input, the logits lie in the span of f(a b), f in the component;
+* the algorithm itself: they are a multiple of the class function u(a b c^-1) of each component.
+
+Both need the cube only through two means, which are far smaller than it: over the n inputs with the same product
+(`product_means`), and over the n^2 entries with the same quotient (`quotient_means`).
+
+`probe.measures.fourier` and `probe.measures.groups` are this, for their components. Source: Nanda et al. 2023,
+arXiv 2301.05217, sections 4.2 and 5.1; Chughtai et al. 2023, arXiv 2302.03025, section 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from probe.measures.fourier import check_frequencies, fourier_basis
-from probe.measures.performance import cross_entropy
+from probe.measures.arrays import number, valid
+from probe.measures.performance import accuracy, cross_entropy
 
-Centring = Literal["none", "answers", "inputs", "double"]
+Centring = Literal["none", "classes", "inputs", "double"]
 
-
-def sum_means(cube: Float[Tensor | np.ndarray, "*batch n n n"]) -> Float[Tensor, "*batch n n"]:
-    """``out[s, k]`` is the mean of ``cube[i, j, k]`` over the n inputs with (i + j) % n = s."""
-    cube = _cube(cube)
-    t = torch.arange(cube.shape[-1], device=cube.device)
-    return cube[..., t, (t[:, None] - t) % len(t), :].mean(-2)
+_PART_BYTES = 2**22  # float64 logits that are worked on at once: what a cache holds
 
 
-def orbit_means(cube: Float[Tensor | np.ndarray, "*batch n n n"]) -> Float[Tensor, "*batch n"]:
-    """``out[r]`` is the mean of the n^2 logits with (i + j - k) % n = r; r = 0 is the right answer."""
-    means = sum_means(cube)
-    t = torch.arange(means.shape[-1], device=means.device)
-    return means[..., t, (t - t[:, None]) % len(t)].mean(-1)
+@dataclass(frozen=True)
+class Components:
+    """The parts of the functions on a group that an algorithm may use.
 
-
-def logit_cosines(cube: Float[Tensor | np.ndarray, "*batch n n n"]) -> Float[Tensor, "*batch frequency"]:
-    """Cosine of the cube, centred over answers, with cos w_f(i + j - k), for f = 1..n//2 (index f - 1).
-
-    The squares sum to the share of the centred cube that is an even function of i + j - k. A constant cube
-    has no direction and gives nan.
+    Attributes:
+        bases: for each component, orthonormal functions on the group.
+        classes: for each, the class function whose multiples of ``a b c^-1`` it adds to the logits, unit norm.
     """
-    cube = _cube(cube)
-    return _cosine_products(cube) / _norm(centred_cube(cube, "answers")).unsqueeze(-1)
+
+    bases: tuple[Float[Tensor, "rank n"], ...]
+    classes: Float[Tensor, "component n"]
+
+    def span(self, chosen: Sequence[int]) -> Float[Tensor, "rank n"]:
+        """Orthonormal rows of several components together; none gives no rows."""
+        return torch.cat([self.bases[0][:0], *(self.bases[i] for i in chosen)])
 
 
-def centred_cube(cube: Float[Tensor | np.ndarray, "*batch n n n"], centring: Centring) -> Float[Tensor, "*batch n n n"]:
-    """The cube less what says nothing about the algorithm.
+@dataclass(frozen=True)
+class Progress:
+    """How far a network is with the algorithm. Losses are means in nats; every number is per model.
 
-    "answers": less its mean over answers, which the softmax does not see; "inputs": less its mean over
-    inputs, each answer's bias; "double": less both; "none": as it is. Raises ValueError for another name.
+    Attributes:
+        keys: the key frequencies, or irreps, of all that follows.
+        train_loss, test_loss, all_loss, train_accuracy, test_accuracy: of the logits as they are.
+        restricted_loss: on all inputs, with only the projections of the logits, as functions of the input, on those
+            functions of the product that belong to the keys, and each answer's mean.
+        algorithm_loss: on all inputs, with only the projections on the one direction per key that the algorithm
+            predicts, cos w_k(a + b - c): the "trig loss". It gives the network no freedom but the keys' amplitudes.
+        excluded_loss: on the **trained** inputs, without the projections that the restricted loss keeps, all taken out
+            together.
+        excluded_loss_each: the same with one key taken out at a time.
+        fve: share of the doubly centred logits' sum of squares in the directions of `algorithm_loss`.
+        fve_directions: share, each answer's mean left out, in the functions that the restricted loss keeps.
+        fve_any_key: share of the doubly centred logits that is any function of a b c^-1, whatever the keys.
     """
-    cube = _cube(cube)
-    if centring not in ("none", "answers", "inputs", "double"):
-        raise ValueError(f"centring: {centring!r} given, expected 'none', 'answers', 'inputs' or 'double'")
-    if centring in ("answers", "double"):
-        cube = cube - cube.mean(-1, keepdim=True)
-    if centring in ("inputs", "double"):
-        cube = cube - cube.mean((-3, -2), keepdim=True)
-    return cube
+
+    keys: tuple[Any, ...]
+    train_loss: Any
+    test_loss: Any
+    all_loss: Any
+    train_accuracy: Any
+    test_accuracy: Any
+    restricted_loss: Any
+    restricted_loss_train: Any
+    restricted_loss_test: Any
+    algorithm_loss: Any
+    algorithm_loss_train: Any
+    algorithm_loss_test: Any
+    excluded_loss: Any
+    excluded_loss_test: Any
+    excluded_loss_all: Any
+    excluded_loss_each: dict[Any, Any]
+    fve: Any
+    fve_directions: Any
+    fve_any_key: Any
 
 
-def logit_fve_cube(
-    cube: Float[Tensor | np.ndarray, "*batch n n n"], keys: Sequence[int], centring: Centring = "double"
-) -> Float[Tensor, "*batch"]:
-    """Fraction of the logits' sum of squares in the span of cos w_f(i + j - k) for key frequencies f, 0 to 1.
+class LogitCube:
+    """Logits of the operation ``table`` on a group of order n, with the few sums that every measure reads.
 
-    One direction of the whole cube per frequency: the Fourier algorithm's exact prediction. Centring removes
-    what the prediction says nothing about and only changes the denominator.
+    Args:
+        logits: [*batch, n, n, n], float64, finite.
+        table: ``a b``, on the same device.
+        rounding: of the logits as they were given, relative: what is smaller than that says nothing.
+
+    Raises ValueError, naming ``logits``, where they are the same for every answer, or for every input: then they
+    say nothing of an algorithm.
     """
-    cube = _cube(cube)
-    check_frequencies(list(keys), cube.shape[-1], "keys")
-    explained = _cosine_products(cube)[..., [f - 1 for f in keys]].square().sum(-1)
-    return explained / _norm(centred_cube(cube, centring)).square()
+
+    def __init__(self, logits: Float[Tensor, "*batch n n n"], table: Int[Tensor, "n n"], rounding: float) -> None:
+        self.logits, self.table = logits, table
+        self.bias = logits.mean((-3, -2))
+        self._unbiased = logits - self.bias[..., None, None, :]
+        self._input_means = self._unbiased.mean(-1)
+        scale = logits.flatten(-3).abs().amax(-1)
+        if not (self.norm_squared("double") > (2 * rounding * scale).square() * self.n**3).all():
+            raise ValueError(
+                "logits: given the same for every input, or for every answer; expected some that depend on both"
+            )
+
+    @property
+    def n(self) -> int:
+        return len(self.table)
+
+    def norm_squared(self, centring: Centring) -> Float[Tensor, "*batch"]:
+        """Sum of squares of the cube less its mean over answers ("classes"), over inputs ("inputs"), both ("double").
+
+        What is centred away is orthogonal to the rest, so it is added, never subtracted: nothing cancels.
+        """
+        if centring not in get_args(Centring):
+            raise ValueError(f"centring: {centring!r} given, expected one of {', '.join(get_args(Centring))}")
+        squares = self._double_squares
+        if centring in ("none", "inputs"):
+            squares = squares + self.n * self._input_means.square().sum((-2, -1))
+        bias = self.bias - self.bias.mean(-1, keepdim=True)
+        if centring in ("none", "classes"):
+            squares = squares + self.n**2 * bias.square().sum(-1)
+        if centring == "none":
+            squares = squares + self.n**3 * self.bias.mean(-1).square()
+        return squares
+
+    @cached_property
+    def _double_squares(self) -> Float[Tensor, "*batch"]:
+        return (self._unbiased - self._input_means.unsqueeze(-1)).square().sum((-3, -2, -1))
+
+    @cached_property
+    def product_means(self) -> Float[Tensor, "*batch n n"]:
+        """``out[s, c]``: mean over the n inputs with a b = s of the logits of c, less c's mean over all inputs."""
+        t = torch.arange(self.n, device=self.table.device)
+        second = torch.empty_like(self.table).scatter_(1, self.table, t.expand(self.n, self.n))  # a^-1 s
+        return self._unbiased[..., t, second.T, :].mean(-2)
+
+    @cached_property
+    def quotient_means(self) -> Float[Tensor, "*batch n"]:
+        """``out[r]``: mean of the n^2 doubly centred logits with a b c^-1 = r; that of the identity is the answer's."""
+        c = torch.arange(self.n, device=self.table.device)
+        centred = self.product_means - self.product_means.mean(-1, keepdim=True)
+        return centred[..., self.table, c].mean(-1)
+
+    def class_products(self, components: Components) -> Float[Tensor, "*batch component"]:
+        """Inner products with the cube's unit-norm directions u(a b c^-1)."""
+        # a function on the group of unit norm has norm n as a function of a b c^-1
+        return self.n * (self.quotient_means @ components.classes.T)
+
+    def cosines(self, components: Components) -> Float[Tensor, "*batch component"]:
+        """Cosines of the cube, centred over answers, with u(a b c^-1)."""
+        return self.class_products(components) / self.norm_squared("classes").sqrt().unsqueeze(-1)
+
+    def fve(self, components: Components, chosen: Sequence[int], centring: Centring) -> Float[Tensor, "*batch"]:
+        """Share of the sum of squares in the directions u(a b c^-1) of the chosen components."""
+        explained = self.class_products(components)[..., list(chosen)].square().sum(-1)
+        return explained / self.norm_squared(centring)
+
+    def fve_directions(
+        self, components: Components, chosen: Sequence[int], centring: Centring
+    ) -> Float[Tensor, "*batch"]:
+        """Share of the sum of squares that is a function of the input in the span of f(a b), f in the components."""
+        means = self.product_means
+        if centring in ("classes", "double"):
+            means = means - means.mean(-1, keepdim=True)
+        explained = self.n * (components.span(chosen) @ means).square().sum((-2, -1))
+        return explained / self.norm_squared(centring)
+
+    def fve_quotient(self) -> Float[Tensor, "*batch"]:
+        """Share of the doubly centred sum of squares that is any function of a b c^-1 at all."""
+        return self.n**2 * self.quotient_means.square().sum(-1) / self.norm_squared("double")
+
+    def progress(self, components: Components, chosen: Sequence[int], train: Bool[Tensor, "n n"]) -> dict[str, Tensor]:
+        """The numbers of `Progress` by name; ``excluded_loss_each`` with a last dimension, key."""
+        basis = components.span(chosen)
+        kept = basis.T @ (basis @ self.product_means)
+        classes = components.classes[list(chosen)]
+        amplitudes = self.class_products(components)[..., list(chosen)] / self.n
+        flat, answers = self.logits.flatten(-3, -2), self.table.flatten()
+        loss = _by_subset(cross_entropy(flat, answers), train)
+        right = _by_subset(accuracy(flat, answers), train)
+        restricted = self._loss_by_product(kept + self.bias.unsqueeze(-2), train)
+        algorithm = self._loss_by_product((amplitudes @ classes)[..., self._quotients], train)
+        excluded = _by_subset(cross_entropy(flat - kept[..., answers, :], answers), train)
+        return {
+            "train_loss": loss[0],
+            "test_loss": loss[1],
+            "all_loss": loss[2],
+            "train_accuracy": right[0],
+            "test_accuracy": right[1],
+            "restricted_loss": restricted[2],
+            "restricted_loss_train": restricted[0],
+            "restricted_loss_test": restricted[1],
+            "algorithm_loss": algorithm[2],
+            "algorithm_loss_train": algorithm[0],
+            "algorithm_loss_test": algorithm[1],
+            "excluded_loss": excluded[0],
+            "excluded_loss_test": excluded[1],
+            "excluded_loss_all": excluded[2],
+            "excluded_loss_each": self._excluded_each(components, chosen, train),
+            "fve": self.fve(components, chosen, "double"),
+            "fve_directions": self.fve_directions(components, chosen, "inputs"),
+            "fve_any_key": self.fve_quotient(),
+        }
+
+    def _excluded_each(
+        self, components: Components, chosen: Sequence[int], train: Bool[Tensor, "n n"]
+    ) -> Float[Tensor, "*batch chosen"]:
+        """Loss on the trained inputs without one of the chosen components at a time."""
+        products, kept = self.table[train], self.logits[..., train, :]
+        losses = [
+            cross_entropy(kept - (basis.T @ (basis @ self.product_means))[..., products, :], products).mean(-1)
+            for basis in (components.bases[i] for i in chosen)
+        ]
+        return torch.stack(losses, dim=-1) if losses else self.bias[..., :0]
+
+    def _loss_by_product(self, logits: Float[Tensor, "*batch n n"], train: Bool[Tensor, "n n"]) -> tuple[Tensor, ...]:
+        """Loss of logits that are the same for all inputs with the same product."""
+        by_product = cross_entropy(logits, torch.arange(self.n, device=logits.device))
+        return _by_subset(by_product[..., self.table.flatten()], train)
+
+    @cached_property
+    def _quotients(self) -> Int[Tensor, "n n"]:
+        """``a c^-1``: the r with r c = a."""
+        r = torch.arange(self.n, device=self.table.device).unsqueeze(1)
+        return torch.empty_like(self.table).scatter_(0, self.table, r.expand(self.n, self.n))
 
 
-def logit_fve_directions(
-    cube: Float[Tensor | np.ndarray, "*batch n n n"], keys: Sequence[int], centring: Centring = "inputs"
-) -> Float[Tensor, "*batch"]:
-    """Fraction of the logits' sum of squares in the span of cos and sin of w_f(i + j) for key frequencies f.
+def of_cubes(
+    logits: Float[Tensor | np.ndarray, "*batch n n n"],
+    table: Int[Tensor, "n n"],
+    measure: Callable[[LogitCube], dict[str, Tensor]],
+) -> dict[str, Tensor]:
+    """What ``measure`` says of a cube, or of each of a batch of them, in float64 but not all at once.
 
-    Two functions of the input per frequency, with free coefficients for each answer: a weaker claim than that
-    of `logit_fve_cube`, and never a smaller number under the same centring. "none" and "inputs" are the two
-    conventions in use; the default leaves out each answer's bias, as a fraction of variance does.
+    Raises ValueError, naming ``logits``, for another shape, numbers that are not finite, or logits that do not depend
+    on the input or on the answer.
     """
-    cube = centred_cube(cube, centring)
-    n = cube.shape[-1]
-    components = _key_basis(keys, n, cube.device) @ sum_means(cube)
-    return n * components.square().sum((-2, -1)) / _norm(cube).square()
+    n = len(table)
+    logits = valid(logits, "logits", f"*batch {n} {n} {n}")
+    table, batch = table.to(logits.device), logits.shape[:-3]
+    rounding = torch.finfo(logits.dtype if logits.is_floating_point() else torch.float64).eps
+    parts = logits.flatten(0, -4).split(max(1, _PART_BYTES // (8 * n**3))) if batch else (logits,)
+    measured = [measure(LogitCube(part.to(torch.float64), table, rounding)) for part in parts]
+    if not batch:
+        return measured[0]
+    return {name: torch.cat([found[name] for found in measured]).unflatten(0, batch) for name in measured[0]}
 
 
-def sum_fve(cube: Float[Tensor | np.ndarray, "*batch n n n"]) -> Float[Tensor, "*batch"]:
-    """Fraction of the doubly centred logits that is a function of i + j - k: no choice of frequencies.
-
-    It is not evidence of the algorithm by itself: it rises before test accuracy does, and a random cube has
-    about 1 / n^2 of it.
-    """
-    cube = centred_cube(cube, "double")
-    n = cube.shape[-1]
-    return n**2 * orbit_means(cube).square().sum(-1) / _norm(cube).square()
-
-
-def restricted_loss(
-    cube: Float[Tensor | np.ndarray, "*batch n n n"], keys: Sequence[int]
-) -> Float[Tensor, "*batch n n"]:
-    """Loss of each input (nats) when the logits keep only their key frequencies and each answer's mean.
-
-    "Keep" is the projection of the logits, as functions of the input, on cos and sin of w_f(i + j). All
-    inputs with the same sum then have the same logits, so n rows of logits give the loss of all n^2 inputs;
-    take its mean over the train inputs, the test inputs or all.
-    """
-    means = sum_means(cube)
-    n = means.shape[-1]
-    basis = _key_basis(keys, n, means.device)
-    restricted = basis.T @ (basis @ means) + means.mean(-2, keepdim=True)
-    t = torch.arange(n, device=means.device)
-    return cross_entropy(restricted, t)[..., (t[:, None] + t) % n]
+def progress_of(
+    logits: Float[Tensor | np.ndarray, "*batch n n n"],
+    table: Int[Tensor, "n n"],
+    components: Components,
+    chosen: Sequence[int],
+    keys: Sequence[Any],
+    train: Bool[Tensor, "n n"],
+) -> Progress:
+    """`Progress` with the chosen components, which ``keys`` names. Losses on an empty set of inputs are nan."""
+    found = of_cubes(logits, table, lambda cube: cube.progress(components, chosen, train.to(cube.table.device)))
+    each = found.pop("excluded_loss_each")
+    return Progress(
+        keys=tuple(keys),
+        excluded_loss_each={key: number(each[..., i]) for i, key in enumerate(keys)},
+        **{name: number(values) for name, values in found.items()},
+    )
 
 
-def excluded_loss(
-    cube: Float[Tensor | np.ndarray, "*batch n n n"],
-    keys: Sequence[int],
-    mask: Bool[Tensor | np.ndarray, "n n"],
-) -> Float[Tensor, "*batch"]:
-    """Mean loss (nats) over the inputs in ``mask`` without the key frequencies, all taken out together.
-
-    Taken out are the projections on cos and sin of w_f(i + j) that `restricted_loss` keeps. By convention
-    ``mask`` is the training set: a network that only memorized does not need them there, one that generalized
-    does.
-    """
-    return _excluded_loss(_cube(cube), [tuple(keys)], mask)[..., 0]
+def checked_mask(train_mask: Bool[Tensor | np.ndarray, "n n"], n: int) -> Bool[Tensor, "n n"]:
+    """A set of inputs that leaves some out. Raises ValueError for another shape, all inputs or none."""
+    mask = valid(train_mask, "train_mask", f"{n} {n}")
+    if mask.dtype != torch.bool and not ((mask == 0) | (mask == 1)).all():
+        raise ValueError("train_mask: numbers other than 0 and 1 given, expected true where an input was trained on")
+    mask = mask.bool()
+    if mask.all() or not mask.any():
+        which = "every input" if mask.all() else "no input"
+        raise ValueError(f"train_mask: true for {which} given, expected some inputs to be trained on and some not")
+    return mask
 
 
-def excluded_loss_each(
-    cube: Float[Tensor | np.ndarray, "*batch n n n"],
-    keys: Sequence[int],
-    mask: Bool[Tensor | np.ndarray, "n n"],
-) -> Float[Tensor, "*batch key"]:
-    """As `excluded_loss`, with one key frequency taken out at a time; in the order of ``keys``."""
-    cube = _cube(cube)
-    check_frequencies(list(keys), cube.shape[-1], "keys")
-    return _excluded_loss(cube, [(f,) for f in keys], mask)
-
-
-def _excluded_loss(cube: Tensor, key_sets: list[tuple[int, ...]], mask: Tensor | np.ndarray) -> Tensor:
-    n = cube.shape[-1]
-    mask = torch.as_tensor(mask, dtype=torch.bool, device=cube.device)
-    if mask.shape != (n, n) or not mask.any():
-        raise ValueError(
-            f"mask: shape {tuple(mask.shape)} with {int(mask.sum())} inputs given, expected ({n}, {n}) "
-            "with at least one input"
-        )
-    i, j = mask.nonzero(as_tuple=True)
-    sums = (i + j) % n
-    means, kept = sum_means(cube), cube[..., i, j, :]
-    losses = []
-    for keys in key_sets:
-        basis = _key_basis(keys, n, cube.device)
-        taken_out = basis.T @ (basis @ means)
-        losses.append(cross_entropy(kept - taken_out[..., sums, :], sums).mean(-1))
-    return torch.stack(losses, dim=-1) if losses else cube.new_zeros((*cube.shape[:-3], 0))
-
-
-def _cosine_products(cube: Tensor) -> Tensor:
-    """Inner products with the unit-norm cos w_f(i + j - k), f = 1..n//2, from means over its level sets."""
-    n = cube.shape[-1]
-    cosines = fourier_basis(n, cube.device)[1::2]
-    # each level set has n^2 entries, on which a cosine of unit norm over Z_n has norm n
-    return n * (orbit_means(cube) @ cosines.T)
-
-
-def _key_basis(keys: Sequence[int], n: int, device: torch.device) -> Tensor:
-    """Rows cos, sin of each key frequency, orthonormal on Z_n: [2 * key, n] (one row for f = n/2)."""
-    check_frequencies(list(keys), n, "keys")
-    basis = fourier_basis(n, device)
-    return torch.cat([basis[:0], *(basis[2 * f - 1 : 2 * f + 1] for f in keys)])
-
-
-def _norm(cube: Tensor) -> Tensor:
-    return cube.flatten(-3).norm(dim=-1)
-
-
-def _cube(cube: Tensor | np.ndarray) -> Tensor:
-    cube = torch.as_tensor(cube, dtype=torch.float64)
-    if cube.ndim < 3 or len(set(cube.shape[-3:])) != 1 or cube.shape[-1] < 2:
-        raise ValueError(f"cube: shape {tuple(cube.shape)} given, expected [*batch, n, n, n] with n at least 2")
-    return cube
+def _by_subset(values: Float[Tensor, "*batch input"], train: Bool[Tensor, "n n"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Means over the inputs that were trained on, over the others, and over all."""
+    mask = train.flatten()
+    return values[..., mask].mean(-1), values[..., ~mask].mean(-1), values.mean(-1)

@@ -4,14 +4,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import capture, linear, start, training
+from tests.benchmarks import capture, linear, start, structure, training
 
 
 def main() -> None:
     torch.set_num_threads(1)
     table = Table("compared", "measured", "wanted", "device")
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
-        for row in [*training.rows(device), *capture.rows(device)]:
+        for row in [*training.rows(device), *capture.rows(device), *structure.rows(device)]:
             table.add_row(*row, device)
     for row in [*linear.rows(), *start.rows()]:
         table.add_row(*row, "cpu")

@@ -3,23 +3,22 @@
 import pytest
 import torch
 
-from probe.measures.fourier import fourier_norms, frequency_power, gini
-from probe.measures.key_frequencies import (
-    key_frequencies_by_embedding,
-    key_frequencies_by_logits,
-    key_frequencies_by_neurons,
-    neuron_frequencies,
-)
-from probe.measures.performance import accuracy, cross_entropy, subset_mean
-from probe.measures.progress import (
-    excluded_loss,
-    excluded_loss_each,
+from probe.measures.fourier import (
+    by_embedding,
+    by_logits,
+    by_neurons,
+    degree2_fit,
+    fourier_norms,
+    frequency_power,
+    gini,
+    key_frequencies,
     logit_cosines,
-    logit_fve_cube,
+    logit_fve,
     logit_fve_directions,
-    restricted_loss,
+    progress,
     sum_fve,
 )
+from probe.measures.performance import accuracy, cross_entropy, subset_mean
 from probe.measures.transition import first_step_below, generalized_step, memorized_step, peak_step
 from probe.measures.weights import sum_of_squares
 from tests import reference_models
@@ -71,41 +70,46 @@ class TestNandaWd01:
     def test_embedding_spectrum(self, nanda):
         share = frequency_power(nanda.W_E)
         assert share[[23, 6, 37, 41, 39]].tolist() == fve([0.238, 0.168, 0.152, 0.144, 0.127])
-        assert gini(fourier_norms(nanda.W_E)).item() == fve(0.5386)
+        assert gini(fourier_norms(nanda.W_E)) == fve(0.5386)
 
     def test_neuron_logit_spectrum(self, nanda):
         share = frequency_power(nanda.W_L.T)
         assert share[[23, 6, 41, 39, 37]].tolist() == fve([0.429, 0.178, 0.141, 0.129, 0.114])
         assert share[list(NANDA_KEYS)].sum().item() == fve(0.990)
-        assert gini(fourier_norms(nanda.W_L.T)).item() == fve(0.7576)
+        assert gini(fourier_norms(nanda.W_L.T)) == fve(0.7576)
 
     def test_key_frequencies(self, nanda):
-        assert key_frequencies_by_logits(nanda.cube).frequencies == NANDA_KEYS
-        assert key_frequencies_by_neurons(nanda.neurons).frequencies == NANDA_KEYS
-        assert key_frequencies_by_embedding(nanda.W_L.T).frequencies == NANDA_KEYS
+        assert by_logits(nanda.cube).frequencies == NANDA_KEYS
+        assert by_neurons(nanda.neurons).frequencies == NANDA_KEYS
+        assert by_embedding(nanda.W_L.T).frequencies == NANDA_KEYS
         # 12 and 46 stand out in the embedding (.027, .033 of its power) but do not reach the logits
-        assert key_frequencies_by_embedding(nanda.W_E).frequencies == (6, 12, 23, 37, 39, 41, 46)
+        assert by_embedding(nanda.W_E).frequencies == (6, 12, 23, 37, 39, 41, 46)
 
     def test_neurons(self, nanda):
-        best, share = neuron_frequencies(nanda.neurons)
+        best, share = degree2_fit(nanda.neurons)
         single = share > 0.85
         assert single.sum() == 185
         assert set(best[single].tolist()) == set(NANDA_KEYS)
 
     def test_fve(self, nanda):
-        assert logit_fve_cube(nanda.cube, NANDA_KEYS, "none").item() == fve(0.97477)
-        assert logit_fve_cube(nanda.cube, NANDA_KEYS).item() == fve(0.97558)
-        assert logit_fve_directions(nanda.cube, NANDA_KEYS, "none").item() == fve(0.9780)
-        assert logit_fve_directions(nanda.cube, NANDA_KEYS).item() == fve(0.9788)
-        assert sum_fve(nanda.cube).item() == fve(0.97558)
+        assert logit_fve(nanda.cube, NANDA_KEYS, "none") == fve(0.97477)
+        assert logit_fve(nanda.cube, NANDA_KEYS) == fve(0.97558)
+        assert logit_fve_directions(nanda.cube, NANDA_KEYS, "none") == fve(0.9780)
+        assert logit_fve_directions(nanda.cube, NANDA_KEYS) == fve(0.9788)
+        assert sum_fve(nanda.cube) == fve(0.97558)
 
-    def test_restricted_and_excluded_loss(self, nanda):
-        assert restricted_loss(nanda.cube, NANDA_KEYS).mean().item() == loss(2.20e-9)
-        assert excluded_loss(nanda.cube, NANDA_KEYS, nanda.train_mask).item() == loss(8.385)
-        alone = excluded_loss_each(nanda.cube, NANDA_KEYS, nanda.train_mask)
+    def test_progress(self, nanda):
+        t = torch.arange(P)
+        found = progress(nanda.cube, (t[:, None] + t) % P, nanda.train_mask)
+        assert found.keys == NANDA_KEYS
+        assert (found.train_loss, found.test_loss) == pytest.approx((9.2024e-9, 4.9884e-7), rel=2e-5)
+        assert found.restricted_loss == loss(2.20e-9)
+        assert found.excluded_loss == loss(8.385)
         # given to three and two digits: 1.18 and .029
-        assert alone[1].item() == loss(1.18)
-        assert alone[0].item() == pytest.approx(0.029, abs=5e-4)
+        assert found.excluded_loss_each[23] == loss(1.18)
+        assert found.excluded_loss_each[6] == pytest.approx(0.029, abs=5e-4)
+        assert (found.fve, found.fve_directions, found.fve_any_key) == (fve(0.97558), fve(0.9788), fve(0.97558))
+        assert key_frequencies(nanda.cube) == key_frequencies(neuron_logit_map=nanda.W_L) == list(NANDA_KEYS)
 
     def test_dates(self):
         curve = reference_models.nanda_wd01_loss_curve()
@@ -124,17 +128,17 @@ class TestCyclic113:
         assert performance(cyclic, accuracy) == (1.0, 1.0)
 
     def test_key_frequencies(self, cyclic):
-        assert key_frequencies_by_logits(cyclic.cube).frequencies == CYCLIC_KEYS
-        assert key_frequencies_by_neurons(cyclic.neurons).frequencies == CYCLIC_KEYS
+        assert by_logits(cyclic.cube).frequencies == CYCLIC_KEYS
+        assert by_neurons(cyclic.neurons).frequencies == CYCLIC_KEYS
         # 1 stands out in the embedding without being key
-        assert key_frequencies_by_embedding(cyclic.W_E).frequencies == (1, *CYCLIC_KEYS)
+        assert by_embedding(cyclic.W_E).frequencies == (1, *CYCLIC_KEYS)
         assert frequency_power(cyclic.W_E)[1].item() == fve(0.065)
 
     def test_cosines_and_fve(self, cyclic):
         cosines = logit_cosines(cyclic.cube)
-        assert cosines[[15, 29, 55]].tolist() == pytest.approx([0.77797, 0.51767, 0.30873], abs=2e-5)
-        assert logit_fve_cube(cyclic.cube, CYCLIC_KEYS, "answers").item() == fve(0.9685)
-        assert sum_fve(cyclic.cube).item() == fve(0.97127)
+        assert cosines[[16, 30, 56]].tolist() == pytest.approx([0.77797, 0.51767, 0.30873], abs=2e-5)
+        assert logit_fve(cyclic.cube, CYCLIC_KEYS, "classes") == fve(0.9685)
+        assert sum_fve(cyclic.cube) == fve(0.97127)
 
     def test_dates_of_the_sister_run(self):
         curve = reference_models.cyclic113_sister_accuracy_curve()

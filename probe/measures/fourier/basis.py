@@ -1,14 +1,11 @@
-"""The discrete Fourier basis on Z_p and what is read from it: norms, power by frequency, Gini, circles, targets.
-
-Frequencies are k = 0 (the constant), 1, ..., p // 2, with angle w_k = 2 pi k / p. Source: Nanda et al. 2023,
-arXiv 2301.05217, section 4.1 and appendix; the Gini coefficient as in Hurley & Rickard 2009, arXiv 0811.4706.
-"""
+"""The orthonormal real Fourier basis on Z_p, and its functions as targets of a probe."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -27,6 +24,11 @@ def fourier_basis(p: int, device: torch.device | str | None = None) -> Float[Ten
     """
     if p < 2:
         raise ValueError(f"p: {p} given, expected at least 2")
+    return _basis(p, torch.device(device or "cpu")).clone()
+
+
+@cache
+def _basis(p: int, device: torch.device) -> Float[Tensor, "p p"]:
     row = torch.arange(p, device=device).unsqueeze(1)
     k, t = (row + 1) // 2, torch.arange(p, device=device)
     # k * t is reduced mod p as integers, so that large products lose no accuracy
@@ -77,60 +79,6 @@ def fourier_targets(
     return FourierTargets(waves[:, c.long() % p].T, tuple(k for k, _ in rows), names)
 
 
-def fourier_norms(W: Float[Tensor | np.ndarray, "*batch p d"]) -> Float[Tensor, "*batch p"]:
-    """Norm over d of each Fourier component of W along p, in the order of `fourier_basis`."""
-    W = _matrix(W)
-    return (fourier_basis(W.shape[-2], W.device) @ W).norm(dim=-1)
-
-
-def frequency_power(W: Float[Tensor | np.ndarray, "*batch p d"]) -> Float[Tensor, "*batch frequency"]:
-    """Share of W's sum of squares in each frequency; index = frequency, 0 = the constant, p // 2 + 1 of them.
-
-    The shares sum to 1 (Parseval). A W of zeros has no spectrum: its shares are nan.
-    """
-    power = fourier_norms(W).square()
-    n_frequencies = power.shape[-1] // 2
-    # an even p lacks the sine of its last frequency: a zero in its place makes the rows pair up
-    pairs = torch.nn.functional.pad(power[..., 1:], (0, 2 * n_frequencies - power.shape[-1] + 1))
-    by_frequency = torch.cat([power[..., :1], pairs.unflatten(-1, (n_frequencies, 2)).sum(-1)], dim=-1)
-    return by_frequency / by_frequency.sum(-1, keepdim=True)
-
-
-def gini(x: Float[Tensor | np.ndarray, "*batch n"]) -> Float[Tensor, "*batch"]:
-    """Gini coefficient of non-negative values, 0 (all equal) to 1 - 1/n (one of them is everything).
-
-    ``sum((2 i - n - 1) x_i) / (n sum x)`` for x ascending, i = 1..n. All zeros give nan.
-    Raises ValueError if a value is negative.
-    """
-    x = torch.as_tensor(x, dtype=torch.float64)
-    if (x < 0).any():
-        raise ValueError(f"x: {x.min().item()} given, expected values of at least 0, such as norms or shares")
-    n = x.shape[-1]
-    rank = torch.arange(1, n + 1, dtype=torch.float64, device=x.device)
-    return ((2 * rank - n - 1) * x.sort(-1).values).sum(-1) / (n * x.sum(-1))
-
-
-def circle(W: Float[Tensor | np.ndarray, "*batch p d"], k: int) -> Float[Tensor, "*batch p 2"]:
-    """Coordinates of each token in the plane of W's two Fourier components of frequency k.
-
-    The first axis is the direction of the cosine component (d-vector ``sum_t cos(w_k t) W[t]``), the second
-    that of the part of the sine component orthogonal to it. So if ``W[t] = cos(w_k t) u + sin(w_k t) v`` with
-    u, v orthogonal and of length r, token t lies at r (cos(w_k t), sin(w_k t)), whatever u and v are: the
-    picture does not turn along a training trajectory. Nothing is centred. An axis that does not exist (k =
-    p/2, d = 1, or a component that is zero or parallel to the other) gets coordinate 0.
-
-    Raises ValueError if k is not in 1..p//2.
-    """
-    W = _matrix(W)
-    p = W.shape[-2]
-    check_frequencies([k], p, "k")
-    components = fourier_basis(p, W.device)[2 * k - 1 : 2 * k + 1] @ W
-    cosine, sine = components[..., 0, :], components[..., -1, :]
-    first = _unit(cosine, cosine)
-    second = _unit(sine - (sine * first).sum(-1, keepdim=True) * first, sine)
-    return W @ torch.stack([first, second], dim=-1)
-
-
 def check_frequencies(frequencies: list[int] | tuple[int, ...], n: int, field: str) -> None:
     """Raise ValueError unless they are different integers in 1..n//2."""
     for k in map(operator.index, frequencies):
@@ -140,17 +88,3 @@ def check_frequencies(frequencies: list[int] | tuple[int, ...], n: int, field: s
             raise ValueError(f"{field}: frequency {k} given, expected 1 to {n // 2} on Z_{n}; {nearest}")
     if len(set(frequencies)) != len(frequencies):
         raise ValueError(f"{field}: {list(frequencies)} given, expected each frequency once")
-
-
-def _matrix(W: Tensor | np.ndarray) -> Tensor:
-    W = torch.as_tensor(W, dtype=torch.float64)
-    if W.ndim < 2 or W.shape[-2] < 2:
-        raise ValueError(f"W: shape {tuple(W.shape)} given, expected [*batch, p, d] with p at least 2")
-    return W
-
-
-def _unit(vector: Tensor, scale: Tensor) -> Tensor:
-    """``vector`` at unit length, or zeros where it is rounding error beside ``scale``."""
-    length = vector.norm(dim=-1, keepdim=True)
-    negligible = length <= 1e-9 * scale.norm(dim=-1, keepdim=True)
-    return torch.where(negligible, 0.0, vector / torch.where(negligible, 1.0, length))

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from probe.measures.key_frequencies import (
-    key_frequencies_by_embedding,
-    key_frequencies_by_logits,
-    key_frequencies_by_neurons,
-    neuron_frequencies,
-)
-from probe.measures.progress import logit_cosines
+from probe.measures.fourier import by_embedding, by_logits, by_neurons, degree2_fit, key_frequencies, logit_cosines
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -29,13 +23,13 @@ def waves(n: int, k: int) -> torch.Tensor:
 class TestLogits:
     def test_planted_frequencies_are_found(self):
         cube = 3 * waves(29, 4) + waves(29, 11) + randn(29, 29, 29)
-        found = key_frequencies_by_logits(cube)
+        found = by_logits(cube)
         assert found.rule == "logits"
         assert found.frequencies == (4, 11)
-        torch.testing.assert_close(found.scores, logit_cosines(cube))
+        torch.testing.assert_close(found.scores, logit_cosines(cube)[1:])
 
     def test_noise_has_none_although_it_passes_the_threshold(self):
-        found = key_frequencies_by_logits(randn(13, 13, 13, seed=3))
+        found = by_logits(randn(13, 13, 13, seed=3))
         assert found.scores.max() > found.threshold  # 0.005 alone would call noise structured
         assert found.null_quantile > found.scores.max()
         assert found.frequencies == ()
@@ -43,15 +37,15 @@ class TestLogits:
     def test_the_threshold_binds_where_noise_is_small(self):
         n = 61  # null quantile about .0075
         weak = 0.02 * math.sqrt(2) * waves(n, 5) + randn(n, n, n)
-        assert key_frequencies_by_logits(weak).frequencies == (5,)
-        assert key_frequencies_by_logits(weak, threshold=0.5).frequencies == ()
+        assert by_logits(weak).frequencies == (5,)
+        assert by_logits(weak, threshold=0.5).frequencies == ()
 
     def test_an_inverted_frequency_is_not_key(self):
-        assert key_frequencies_by_logits(-waves(11, 2)).frequencies == ()
+        assert by_logits(-waves(11, 2)).frequencies == ()
 
     def test_null_quantile_is_that_of_noise(self):
         cubes = randn(4000, 7, 7, 7)
-        null = key_frequencies_by_logits(cubes[0]).null_quantile
+        null = by_logits(cubes[0]).null_quantile
         exceeding = (logit_cosines(cubes).amax(-1) > null).double().mean().item()
         assert exceeding == pytest.approx(0.01, abs=0.005)  # 40 of 4000 expected, sd 6
 
@@ -60,7 +54,7 @@ class TestEmbedding:
     def test_planted_frequencies_are_found(self):
         t, plane = torch.arange(31), randn(4, 40)
         circles = torch.stack([f(angles(31, k))[t] for k in (2, 9) for f in (torch.cos, torch.sin)], dim=1)
-        found = key_frequencies_by_embedding(circles @ plane + 0.05 * randn(31, 40, seed=1))
+        found = by_embedding(circles @ plane + 0.05 * randn(31, 40, seed=1))
         assert found.rule == "embedding"
         assert found.frequencies == (2, 9)
 
@@ -70,7 +64,7 @@ class TestEmbedding:
         columns = [a * f(k * t) for k, a in amplitudes.items() for f in (torch.cos, torch.sin)]
         # padded with empty dimensions and many frequencies, so that the null is low
         W = torch.cat([torch.stack(columns, dim=1), torch.zeros(101, 600)], dim=1)
-        found = key_frequencies_by_embedding(W)
+        found = by_embedding(W)
         assert found.null_quantile < 0.04
         assert found.threshold == pytest.approx(16 / (16 + 1.21 + 0.81) / 16)
         assert found.scores.sum().item() == pytest.approx(1.0)
@@ -78,20 +72,17 @@ class TestEmbedding:
         assert found.frequencies == (1, 2)
 
     def test_noise_has_none_although_all_norms_are_alike(self):
-        found = key_frequencies_by_embedding(randn(31, 64, seed=4))
+        found = by_embedding(randn(31, 64, seed=4))
         assert (found.scores > found.threshold).all()
         assert found.frequencies == ()
 
     def test_the_constant_is_no_frequency(self):
         W = randn(31, 64, seed=4) + 100
-        assert key_frequencies_by_embedding(W).frequencies == ()
+        assert by_embedding(W).frequencies == ()
 
     @pytest.mark.parametrize("p", [11, 12])
     def test_null_quantile_is_that_of_noise(self, p):
-        exceeding = [
-            (found := key_frequencies_by_embedding(W)).scores.max().item() > found.null_quantile
-            for W in randn(2000, p, 5)
-        ]
+        exceeding = [(found := by_embedding(W)).scores.max().item() > found.null_quantile for W in randn(2000, p, 5)]
         assert np.mean(exceeding) == pytest.approx(0.01, abs=0.007)
 
 
@@ -105,66 +96,47 @@ class TestNeurons:
         of_b = 0.5 - a.cos() + 3 * a.sin()
         return of_a[:, None] * of_b + 7
 
-    def test_a_polynomial_of_one_frequency_is_all_its_variance(self):
-        best, share = neuron_frequencies(torch.stack([self.neuron(k) for k in (1, 4, 6)], dim=-1))
-        assert best.tolist() == [1, 4, 6]
-        assert share.tolist() == pytest.approx([1.0, 1.0, 1.0])
-
-    @pytest.mark.parametrize("n", [7, 8])
-    def test_share_is_that_of_a_least_squares_fit(self, n):
-        neurons = randn(n, n, 5).relu()
-        best, share = neuron_frequencies(neurons)
-        for m in range(5):
-            y = neurons[..., m].flatten().numpy()
-            shares = []
-            for k in range(1, n // 2 + 1):
-                terms = [np.ones(n), angles(n, k).cos().numpy(), angles(n, k).sin().numpy()]
-                design = np.stack([np.outer(u, v).flatten() for u in terms for v in terms], axis=1)
-                residual = y - design @ np.linalg.lstsq(design, y, rcond=1e-10)[0]
-                shares.append(1 - residual.var() / y.var())
-            assert best[m] == 1 + np.argmax(shares)
-            assert share[m].item() == pytest.approx(max(shares), abs=1e-10)
-
-    def test_batch_and_dead_neurons(self):
-        neurons = randn(2, 5, 5, 3).relu()
-        neurons[1, ..., 2] = 0.0
-        best, share = neuron_frequencies(neurons)
-        assert best.shape == share.shape == (2, 3)
-        assert (best[1, 2], share[1, 2]) == (0, 0)
-        torch.testing.assert_close(share[1], neuron_frequencies(neurons[1].numpy())[1])
-
-    def test_constant_neurons_have_no_frequency_made_of_rounding_errors(self):
-        best, share = neuron_frequencies(torch.linspace(0.01, 3, 50, dtype=torch.float64).expand(7, 7, 50))
-        assert best.tolist() == [0] * 50
-        assert share.tolist() == [0.0] * 50
-
     def test_key_frequencies_need_a_neuron_above_the_threshold(self):
         noisy = 0.5 * self.neuron(5) + 2 * randn(self.n, self.n)
-        found = key_frequencies_by_neurons(torch.stack([self.neuron(2), self.neuron(2), noisy], dim=-1))
+        found = by_neurons(torch.stack([self.neuron(2), self.neuron(2), noisy], dim=-1))
         assert found.rule == "neurons"
         assert found.frequencies == (2,)
         assert 0 < found.scores[4] < found.threshold == 0.85
         assert found.scores[1].item() == pytest.approx(1.0)
 
     def test_where_the_polynomials_span_everything_no_frequency_is_key(self):
-        found = key_frequencies_by_neurons(randn(3, 3, 4))
+        found = by_neurons(randn(3, 3, 4))
         assert found.scores.tolist() == pytest.approx([1.0])
         assert found.null_quantile == 1.0
         assert found.frequencies == ()
 
     def test_null_quantile_is_that_of_noise(self):
         models = randn(20_000, 7, 7, 3)
-        null = key_frequencies_by_neurons(models[0]).null_quantile
-        exceeding = (neuron_frequencies(models)[1].amax(-1) > null).double().mean().item()
+        null = by_neurons(models[0]).null_quantile
+        exceeding = (degree2_fit(models)[1].amax(-1) > null).double().mean().item()
         assert exceeding == pytest.approx(0.01, abs=0.0025)  # sd .0007
 
 
 def test_one_model_at_a_time():
-    with pytest.raises(ValueError, match="cube: shape"):
-        key_frequencies_by_logits(torch.zeros(2, 5, 5, 5))
-    with pytest.raises(ValueError, match="W_E: shape"):
-        key_frequencies_by_embedding(torch.zeros(2, 5, 5))
+    with pytest.raises(ValueError, match="logits: shape"):
+        by_logits(torch.zeros(2, 5, 5, 5))
+    with pytest.raises(ValueError, match="embedding: shape"):
+        by_embedding(torch.zeros(2, 5, 5))
     with pytest.raises(ValueError, match="neurons: shape"):
-        key_frequencies_by_neurons(torch.zeros(5, 5))
-    with pytest.raises(ValueError, match="neurons: shape"):
-        neuron_frequencies(torch.zeros(5, 6, 2))
+        by_neurons(torch.zeros(5, 5))
+
+
+def test_key_frequencies_are_those_of_the_rule_that_goes_with_the_array():
+    cube = 3 * waves(29, 4) + waves(29, 11) + randn(29, 29, 29)
+    W = torch.stack([f(angles(29, k)) for k in (2, 9) for f in (torch.cos, torch.sin)], dim=1) @ randn(4, 40)
+    neurons = torch.stack([f(angles(29, 5))[:, None] * angles(29, 5).cos() for f in (torch.cos, torch.sin)], dim=-1)
+    assert key_frequencies(cube.numpy()) == key_frequencies(logits=cube) == [4, 11]
+    assert key_frequencies(embedding=W) == key_frequencies(neuron_logit_map=W.T) == [2, 9]
+    assert key_frequencies(neurons=neurons) == [5]
+    for arguments, said in (({}, "nothing"), ({"logits": cube, "embedding": W}, "logits, embedding")):
+        with pytest.raises(ValueError, match=f"logits: {said} given, expected exactly one of logits, embedding"):
+            key_frequencies(**arguments)
+    with pytest.raises(ValueError, match=r"neuron_logit_map: shape \(3,\)"):
+        key_frequencies(neuron_logit_map=torch.ones(3))
+    with pytest.raises(ValueError, match="embedding: the same row for every token"):
+        key_frequencies(embedding=torch.ones(5, 3))
