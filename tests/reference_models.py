@@ -147,3 +147,36 @@ def cyclic113_sister_accuracy_curve() -> Curve:
         torch.tensor([float(row[name]) for row in rows], dtype=torch.float64) for name in ("train_acc", "test_acc")
     )
     return Curve(steps, train, steps, test)
+
+
+@dataclass(frozen=True)
+class PizzaModel:
+    """A published network of addition mod 59 on two tokens, "a b", read at the second one (Zhong et al. 2023)."""
+
+    weights: dict[str, Tensor]  # trained parameters only, as stored
+    W_E: Tensor  # [59, d_model]
+    logits: Tensor  # [59, 59, 59], float32
+
+    def from_embeddings(self, operands: Tensor) -> Tensor:
+        """Logits [n, 59] of embedded operands [n, 2, d_model].
+
+        Attention is c softmax + (1 - c) with c = 0: both positions count 1, without a mask.
+        """
+        w = {name.split(".")[-1]: value for name, value in self.weights.items()}
+        residual = operands + w["W_pos"]
+        heads = torch.einsum("hki,nti->nhk", w["W_V"], residual)  # summed over positions
+        at_b = residual[:, 1] + heads.flatten(1) @ w["W_O"].T
+        neurons = torch.relu(at_b @ w["W_in"].T + w["b_in"])
+        return (at_b + neurons @ w["W_out"].T + w["b_out"]) @ w["W_U"]
+
+
+@functools.cache
+def pizza_a() -> PizzaModel:
+    """Their model A: constant attention, (a + b) mod 59."""
+    stored = torch.load(reference_path("pizza-a/model.pt"), map_location="cpu", weights_only=True)
+    weights = {name: value for name, value in stored.items() if not name.endswith("mask")}
+    W_E = weights["embed.W_E"].T
+    model = PizzaModel(weights, W_E, torch.empty(0))
+    pairs = torch.cartesian_prod(torch.arange(len(W_E)), torch.arange(len(W_E)))
+    logits = model.from_embeddings(W_E[pairs]).reshape(len(W_E), len(W_E), -1)
+    return PizzaModel(weights, W_E, logits)
