@@ -1,0 +1,25 @@
+"""The mean of independent estimates and its t interval."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from scipy.stats import t
+from torch import Tensor
+
+from probe.measures.intervals import Interval
+
+
+def t_interval(values: Float[Tensor, " estimate"], confidence: float) -> Interval:
+    """Mean of two or more independent values, and Student's interval of it.
+
+    Raises ValueError for a confidence outside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: {confidence} given, expected a number between 0 and 1, such as 0.95")
+    values, n = values.to(torch.float64), len(values)
+    mean = values.mean().item()
+    half = float(t.ppf((1 + confidence) / 2, n - 1)) * values.std().item() / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n)
