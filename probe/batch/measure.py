@@ -76,6 +76,7 @@ def _measure_unit(run: Run, checkpoint: Checkpoint, unit: Unit) -> None:
             task.answer_position,
         ),
         of_model=_rows_by_probe(run, unit.reads) if unit.reads else {},
+        model=model,
     )
     rows: list[tuple[str, Row]] = []
     arrays: dict[str, xr.DataArray] = {}

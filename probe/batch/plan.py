@@ -16,7 +16,7 @@ from probe.batch.schema import Batch, FolderSuite, ProbeSpec, TrainedSuite, pars
 from probe.suites import Suite, open_suite
 from probe.suites import format as suite_format
 from probe.suites.trained import TrainedModel
-from probe.tasks import task_to_dict
+from probe.tasks import Task, task_to_dict
 from probe.training.run import missing_steps
 
 
@@ -110,14 +110,26 @@ class Run:
         Raises:
             DamagedCheckpointError: the header of a checkpoint cannot be read.
         """
-        per_model = tuple(spec for spec in self.batch.probes if spec.build().per == "model")
-        per_checkpoint = tuple(spec for spec in self.batch.probes if spec.build().per == "checkpoint")
         suite = self.suite
+        per_model, per_checkpoint = self._probes(suite.by_name[model].task)
         steps = suite.steps(model)
         first = [self._unit(suite, model, steps[-1], per_model, None)] if per_model and steps else []
         reads = first[0].fingerprint if any(spec.build().needs for spec in per_checkpoint) else None
         each = [self._unit(suite, model, step, per_checkpoint, reads) for step in steps] if per_checkpoint else []
         return first, each
+
+    def _probes(self, task: Task | None) -> tuple[tuple[ProbeSpec, ...], tuple[ProbeSpec, ...]]:
+        """What is measured once on a model of this task, and what on each of its checkpoints."""
+        assert task is not None, "a batch refuses models that nothing says the task of"
+        fitting = self.batch.probes_for(task)
+        kinds = {kind: tuple(spec for spec in fitting if spec.build().per == kind) for kind in ("model", "checkpoint")}
+        return kinds["model"], kinds["checkpoint"]
+
+    def tasks(self) -> dict[str, Task | None]:
+        """The task of every model, also of those that are still to be trained."""
+        if isinstance(self.batch.suite, TrainedSuite):
+            return {m.name: m.task for _, members in self.batch.suite.ensembles() for m in members}
+        return {name: model.task for name, model in self.suite.by_name.items()}
 
     def units_so_far(self) -> list[Unit]:
         """The units of all models that can be measured as they are; a damaged one has to be trained again first."""
@@ -148,9 +160,11 @@ class Run:
 
     def n_to_measure(self) -> int:
         """Units of work in all, also of models that are still in training."""
-        kinds = {spec.build().per for spec in self.batch.probes}
-        expected = [n_expected for _, n_expected in self.models().values()]
-        return sum(expected) * ("checkpoint" in kinds) + len(expected) * ("model" in kinds)
+        tasks, n = self.tasks(), 0
+        for model, (_, n_expected) in self.models().items():
+            once, each = self._probes(tasks[model])
+            n += bool(once) + n_expected * bool(each)
+        return n
 
     def n_results(self) -> int:
         """Results files there are."""

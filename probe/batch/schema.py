@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -26,7 +27,7 @@ from probe.probes.base import Probe
 from probe.probes.registry import probe_class, registered
 from probe.suites import Suite, open_suite
 from probe.suites.architecture import Architecture, Shape
-from probe.tasks import ModularArithmetic, Task
+from probe.tasks import GroupComposition, ModularArithmetic, Task
 from probe.training.ensemble import Member, check_fit
 from probe.training.settings import TrainingSettings
 
@@ -69,18 +70,34 @@ class ProbeSpec(_Strict):
         return TypeAdapter(probe_class(self.name)).validate_python(self.args)
 
 
-class Vary(_Strict):
-    """What the models of one shape differ in: every combination is trained, together, as one ensemble."""
+def _family(task: Any) -> Any:
+    """A task's fields with its family, which need not be said: only a group's composition has a ``group``."""
+    if isinstance(task, dict):
+        return {"family": "group" if "group" in task else "modular"} | task
+    return task
 
+
+_AnyTask = ModularArithmetic | GroupComposition
+TaskSpec = Annotated[Annotated[_AnyTask, Field(discriminator="family")], BeforeValidator(_family)]
+
+
+class Vary(_Strict):
+    """What the models of one shape differ in: every combination is trained, together, as one ensemble.
+
+    ``task``: fields of the task that replace those given in ``suite.task``, one mapping per task. Tasks that need
+    another number of tokens are another ensemble.
+    """
+
+    task: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     seed: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     train_fraction: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] | None = None
     learning_rate: Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=1)] = [1e-3]
     weight_decay: Annotated[list[Annotated[FiniteFloat, Field(ge=0)]], Field(min_length=1)] = [1.0]
 
-    @field_validator("seed", "train_fraction", "learning_rate", "weight_decay")
+    @field_validator("task", "seed", "train_fraction", "learning_rate", "weight_decay")
     @classmethod
     def _all_different(cls, values: list | None) -> list | None:
-        if values is not None and len(set(values)) < len(values):
+        if values is not None and any(value in values[:i] for i, value in enumerate(values)):
             raise ValueError(f"got {values}; expected each value once")
         return values
 
@@ -94,7 +111,7 @@ class TrainedSuite(_Strict):
     """
 
     source: Literal["train"] = "train"
-    task: ModularArithmetic
+    task: TaskSpec
     shapes: Annotated[list[Shape], Field(min_length=1)]
     vary: Vary = Vary()
     draw_split: bool = True
@@ -115,33 +132,62 @@ class TrainedSuite(_Strict):
                     raise ValueError(f"training.{error}") from error
         return self
 
+    @cached_property
+    def tasks(self) -> list[_AnyTask]:
+        """The task in each of its variations."""
+        found: list[_AnyTask] = []
+        for i, fields_given in enumerate(self.vary.task or [{}]):
+            try:
+                found.append(TypeAdapter(type(self.task)).validate_python(asdict(self.task) | fields_given))
+            except ValidationError as error:
+                mistake = error.errors(include_url=False)[0]
+                where = ".".join(map(str, [f"vary.task[{i}]", *mistake["loc"]]))
+                raise ValueError(f"{where}: got {mistake['input']!r}; {mistake['msg']}") from error
+        return found
+
     def ensembles(self) -> Iterator[tuple[Architecture, list[Member]]]:
-        """What is trained together: members of one shape."""
+        """What is trained together: members of one shape, whose tasks have equally many tokens."""
         for shape in self.shapes:
-            members = list(self._members(shape))
-            size = self.ensemble_size or len(members)
-            for first in range(0, len(members), size):
-                yield Architecture.of(shape, self.task), members[first : first + size]
+            together: dict[Architecture, list[Member]] = {}
+            for member in self._members(shape):
+                together.setdefault(Architecture.of(shape, member.task), []).append(member)
+            for architecture, members in together.items():
+                size = self.ensemble_size or len(members)
+                for first in range(0, len(members), size):
+                    yield architecture, members[first : first + size]
 
     def _members(self, shape: Shape) -> Iterator[Member]:
-        fractions = self.vary.train_fraction or [self.task.train_fraction]
-        grid = product(fractions, self.vary.learning_rate, self.vary.weight_decay, self.vary.seed)
-        for fraction, learning_rate, weight_decay, seed in grid:
-            task_seed = self.task.seed + (seed if self.draw_split else 0)
+        fractions: list[Any] = self.vary.train_fraction or [None]
+        grid = product(
+            enumerate(self.tasks), fractions, self.vary.learning_rate, self.vary.weight_decay, self.vary.seed
+        )
+        for (i, task), fraction, learning_rate, weight_decay, seed in grid:
+            changes: dict[str, Any] = {"seed": task.seed + (seed if self.draw_split else 0)}
             varied = {
                 "f": (fractions, fraction),
                 "lr": (self.vary.learning_rate, learning_rate),
                 "wd": (self.vary.weight_decay, weight_decay),
             }
-            parts = [self._label(shape)]
+            parts = [self._label(shape), *self._task_label(i)]
             parts += [f"{letter}{value:g}" for letter, (values, value) in varied.items() if len(values) > 1]
             yield Member(
                 name="-".join([*parts, f"s{seed}"]),
-                task=replace(self.task, train_fraction=fraction, seed=task_seed),
+                task=replace(task, **changes | ({} if fraction is None else {"train_fraction": fraction})),
                 seed=seed,
                 learning_rate=learning_rate,
                 weight_decay=weight_decay,
             )
+
+    def _task_label(self, i: int) -> list[str]:
+        """What tells a task from the others: the fields in which they differ, of which the split if nothing else."""
+        differing = [field for field in asdict(self.tasks[i]) if len({getattr(task, field) for task in self.tasks}) > 1]
+        telling = [field for field in differing if field not in ("split", "seed")]
+        if len({tuple(getattr(task, field) for field in telling) for task in self.tasks}) < len(self.tasks):
+            telling = differing
+        # a model's name is that of a folder
+        words = {"-": "minus", "*": "times", "/": "over", "^": ""}
+        values = (str(getattr(self.tasks[i], field)) for field in telling)
+        return ["".join(words.get(letter, letter) for letter in value) for value in values]
 
     def _label(self, shape: Shape) -> str:
         """``d128``, and whatever else tells the shape from others of the same width."""
@@ -163,7 +209,7 @@ class FolderSuite(_Strict):
     source: Literal["folder"]
     path: str
     steps: list[Annotated[int, Field(ge=0)]] | None = None
-    task: ModularArithmetic | None = None
+    task: TaskSpec | None = None
     config: dict[str, Any] | str | None = None
     mapping: dict[str, str] | str | None = None
     step: int | None = None
@@ -212,22 +258,36 @@ class Batch(_Strict):
                     raise ValueError(f"probes: {probe.name} needs {needed}, which is not listed; add it")
                 if probes[names.index(needed)].per != "model":
                     raise ValueError(f"probes: {probe.name} needs {needed}, which is not measured once per model")
-            for task in self.tasks():
-                try:
-                    probe.check(task)
-                except ValueError as error:
-                    raise ValueError(f"probes: {probe.name}: {error}") from error
+            refusals = [refusal for task in self.tasks() if (refusal := _refusal(probe, task))]
+            if len(refusals) == len(self.tasks()):  # else it is measured on the models that it fits
+                raise ValueError(f"probes: {probe.name}: {refusals[0]}")
         return self
 
-    def tasks(self) -> set[Task]:
-        """The tasks of the suite's models."""
+    def tasks(self) -> list[Task]:
+        """The tasks of the suite's models, each kind once."""
         if isinstance(self.suite, FolderSuite):
-            return {model.task for model in self.suite.opened.by_name.values() if model.task is not None}
-        return {self.suite.task}
+            models = self.suite.opened.by_name.values()
+            return list(dict.fromkeys(model.task for model in models if model.task is not None))
+        return list(self.suite.tasks)
+
+    def probes_for(self, task: Task) -> tuple[ProbeSpec, ...]:
+        """The probes that have a meaning for a task, and for which those that they need have one."""
+        fitting = [spec for spec in self.probes if not _refusal(spec.build(), task)]
+        names = {spec.build().name for spec in fitting}
+        return tuple(spec for spec in fitting if set(spec.build().needs) <= names)
 
     def to_yaml(self) -> str:
         """The batch as a file, with every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=110)
+
+
+def _refusal(probe: Probe, task: Task) -> str:
+    """Why a probe has no meaning for a task; "" if it has one."""
+    try:
+        probe.check(task)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def load_batch(file_or_name: str | Path) -> Batch:
@@ -253,8 +313,6 @@ def parse_batch(text: str | Path, file: str) -> Batch:
     data, locate = load_yaml(text, file)
     if isinstance(data, dict) and isinstance(data.get("suite"), dict):
         data["suite"].setdefault("source", "train")
-    if isinstance(data, dict) and isinstance(data.get("suite"), dict) and isinstance(data["suite"].get("task"), dict):
-        data["suite"]["task"].setdefault("family", "modular")
     try:
         return Batch.model_validate(data)
     except ValidationError as error:

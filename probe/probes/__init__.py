@@ -6,7 +6,8 @@
 ``weights``      sums of squared weights
 ``spectra``      Fourier spectra and circles of the weights
 ``linear``       what can be read linearly from the residual stream
-``progress``     key frequencies, restricted and excluded loss, explained variance of the logits
+``fourier``      key frequencies, progress measures of the logits, frequencies of neurons and heads
+``groups``       the same by irreducible representations, for any finite group
 """
 
 from probe.probes.base import Array, Observation, Probe, Row

@@ -10,13 +10,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from probe.activations.sites import LOGITS
-from probe.algebra import CyclicForm
+from probe.algebra import CyclicForm, GroupForm
 from probe.tasks import Task
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from probe.suites import Checkpoint
+    from probe.suites.hooked import HookedModel
 
 
 class Row(NamedTuple):
@@ -45,12 +46,14 @@ class Observation:
         activations: of every example of the task at its answer position, by hook name: those that the probe asked for
             and, since all probes share one pass, those of the others.
         of_model: rows of the probes that ``needs`` names, measured once on the model's last checkpoint.
+        model: the loaded model, for what no pass over the questions says: gradients, and the loss at other weights.
     """
 
     checkpoint: "Checkpoint"
     weights: Mapping[str, Tensor]
     activations: Mapping[str, Float[Tensor, "example ..."]]
     of_model: Mapping[str, Sequence[Row]]
+    model: "HookedModel"
 
     @property
     def task(self) -> Task:
@@ -73,10 +76,25 @@ class Observation:
         return torch.as_tensor(self.task.answers)
 
     @cached_property
+    def says_something(self) -> bool:
+        """Whether the logits are finite and differ between answers and between questions.
+
+        Those of a model that diverged, or whose weights are zeros, have no structure that could be measured.
+        """
+        logits = self.logits
+        if not logits.isfinite().all():
+            return False
+        centred = logits - logits.mean(-1, keepdim=True)
+        return bool((centred - centred.mean(0)).abs().max() > 1e-6 * logits.abs().max())
+
+    @cached_property
     def cube(self) -> Float[Tensor, "n n n"]:
         """The logits in the order in which the operation is addition in Z_n: the right answer to (i, j) is i + j."""
-        form = self._cyclic_form()
-        return self.logits[self.example_of_pair][..., torch.as_tensor(form.c)]
+        return self.cube_in(self._cyclic_form())
+
+    def cube_in(self, form: CyclicForm | GroupForm) -> Float[Tensor, "n n n"]:
+        """The logits in another order of the operands and answers, such as that of a group's elements."""
+        return self.logits[self.example_of(form)][..., torch.as_tensor(form.c)]
 
     def on_pairs(self, mask: Bool[Tensor, " example"]) -> Bool[Tensor, "n n"]:
         """A set of examples as a set of (i, j) of the cube."""
@@ -85,7 +103,10 @@ class Observation:
     @cached_property
     def example_of_pair(self) -> Int[Tensor, "n n"]:
         """Which example asks (i, j), in the order in which the operation is addition in Z_n."""
-        form = self._cyclic_form()
+        return self.example_of(self._cyclic_form())
+
+    def example_of(self, form: CyclicForm | GroupForm) -> Int[Tensor, "n n"]:
+        """Which example asks for the i-th first and the j-th second operand of a form."""
         tokens = torch.as_tensor(self.task.tokens)
         example = torch.full((self.task.d_vocab, self.task.d_vocab), -1)
         example[tokens[:, 0], tokens[:, 1]] = torch.arange(len(tokens))
@@ -136,3 +157,17 @@ def check_cyclic(task: Task) -> None:
             "the task's operation is not an addition in a cyclic group, so its answers have no frequencies;"
             " leave the probe out (spectra of the weights need no such structure)"
         )
+
+
+def group_form_of(task: Task) -> GroupForm:
+    """For probes that need the task's operation to be the product of a group.
+
+    Raises:
+        ValueError: it is none, or the group is too large.
+    """
+    if task.group_form is None:
+        raise ValueError(
+            "the task's operation is not the product of a group (or of one that is too large), so it has no irreps;"
+            " leave the probe out"
+        )
+    return task.group_form

@@ -14,9 +14,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from probe.measures.fourier import circle, fourier_norms, frequency_power, gini
+from probe.measures.fourier import circle, circle_circularity, fourier_norms, frequency_power, gini
 from probe.probes.base import Array, Observation, Probe, Row
-from probe.probes.progress import keys_of
+from probe.probes.fourier import keys_of
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,18 @@ class NeuronLogitSpectrum(Probe):
 
 @dataclass(frozen=True)
 class EmbeddingCircle(Probe):
-    """Where the tokens lie in the plane of each key frequency of the embedding."""
+    """Where the tokens lie in the plane of each key frequency of the embedding, and how nearly on a circle."""
 
     name: ClassVar[str] = "embedding_circle"
+    version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("key_frequencies",)
 
-    def measure(self, observation: Observation) -> Iterator[Array]:
-        keys = keys_of(observation)
-        if not keys:
+    def measure(self, observation: Observation) -> Iterator[Row | Array]:
+        keys, embedding = keys_of(observation), _embedding(observation)
+        if not keys or not embedding.isfinite().all():
             return
-        embedding = _embedding(observation)
+        for k in keys:
+            yield Row("circularity", circle_circularity(embedding, k), "embed.W_E", str(k))
         planes = torch.stack([circle(embedding, k) for k in keys]).numpy().astype(np.float32)
         form = observation.task.cyclic_form
         tokens = np.arange(planes.shape[1]) if form is None else form.a
@@ -75,6 +77,8 @@ def _embedding(observation: Observation) -> Float[Tensor, "n d_model"]:
 
 
 def _spectrum(matrix: Float[Tensor, "n d"], site: str) -> Iterator[Row]:
+    if not matrix.isfinite().all() or not matrix.any():  # of a model that diverged, or starts from zeros
+        return
     for k, share in enumerate(frequency_power(matrix).tolist()):
         yield Row("power_share", share, site, str(k))
-    yield Row("gini", gini(fourier_norms(matrix)).item(), site)
+    yield Row("gini", gini(fourier_norms(matrix)), site)

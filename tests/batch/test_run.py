@@ -340,7 +340,7 @@ def test_a_probe_twice_under_two_names_is_refused():
 
 
 def test_a_needed_probe_may_be_listed_by_module(tmp_path):
-    probes = ["fourier_progress", "probe.probes.progress:KeyFrequencies"]
+    probes = ["fourier_progress", "probe.probes.fourier:KeyFrequencies"]
     run_here(short_batch(probes=probes), tmp_path)
     assert "fourier_progress" in set(results(tmp_path)["probe"])
 

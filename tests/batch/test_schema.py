@@ -9,7 +9,7 @@ import yaml
 from probe.batch.schema import Batch, TrainedSuite, bundled_batches, load_batch, parse_batch
 from probe.batch.source import BatchError
 from probe.suites.architecture import Architecture, Shape
-from probe.tasks import ModularArithmetic
+from probe.tasks import GroupComposition, ModularArithmetic
 from probe.training.ensemble import Member
 from probe.training.run import train
 from probe.training.settings import Schedule, TrainingSettings
@@ -57,7 +57,7 @@ def said_of(text):
         (
             "    p: 7\n",
             "    p: 7\n    family: modlar\n",
-            r"\d: suite.task.family: got 'modlar'; expected 'modular'.*did you mean 'modular'",
+            r"\d: suite.task.family: got 'modlar'; expected 'group' or 'modular'.*did you mean 'modular'",
         ),
         ("operation: a+b", "operation: a+c", r"5: suite.task.operation: got 'a\+c'; expected 'a\+b', .*'a\^3\+ab'"),
         ("train_fraction: 0.5", "train_fraction: 0", "6: suite.task.train_fraction: got 0.*above 0 and at most 1"),
@@ -331,6 +331,75 @@ def test_a_models_seed_draws_its_split_unless_it_should_not():
     ]
 
 
+def test_a_task_can_be_varied():
+    text = """{task: {p: 7, train_fraction: 0.5, split: ordered}, shapes: [{d_model: 8}], training: {steps: 1}, vary:
+        {seed: [0, 1], task: [{operation: a+b, split: unordered}, {operation: a-b}, {operation: a^2+b^2}, {p: 5}]}}"""
+    suite = TrainedSuite.model_validate(yaml.safe_load(text))
+    ensembles = [[member.name for member in members] for _, members in suite.ensembles()]
+    # operations of one modulus are trained together; another modulus has another number of tokens
+    of_7 = [f"d8-7-{operation}-s{seed}" for operation in ("a+b", "aminusb", "a2+b2") for seed in (0, 1)]
+    assert ensembles == [of_7, ["d8-5-a+b-s0", "d8-5-a+b-s1"]]
+    members = [member for _, members in suite.ensembles() for member in members]
+    assert [member.task.split for member in members[::2]] == ["unordered", "ordered", "ordered", "ordered"]
+    assert [member.task.seed for member in members[:2]] == [0, 1]
+
+
+def test_a_group_can_be_asked_and_varied_and_tells_itself():
+    text = """{task: {group: S3, train_fraction: 0.5}, shapes: [{d_model: 8}], training: {steps: 1},
+        vary: {task: [{}, {group: C6}, {group: C4}], train_fraction: [0.4, 0.6]}}"""
+    suite = TrainedSuite.model_validate(yaml.safe_load(text))
+    assert suite.task == GroupComposition("S3", train_fraction=0.5)
+    ensembles = [[member.name for member in members] for _, members in suite.ensembles()]
+    assert ensembles == [
+        ["d8-S3-f0.4-s0", "d8-S3-f0.6-s0", "d8-C6-f0.4-s0", "d8-C6-f0.6-s0"],
+        ["d8-C4-f0.4-s0", "d8-C4-f0.6-s0"],
+    ]
+    again = TrainedSuite.model_validate(suite.model_dump(mode="json"))
+    assert again == suite
+
+
+def test_tasks_that_differ_in_their_split_only_are_told_apart_by_it():
+    text = """{task: {p: 7}, shapes: [{d_model: 8}], training: {steps: 1},
+        vary: {task: [{split: ordered}, {split: unordered}]}}"""
+    suite = TrainedSuite.model_validate(yaml.safe_load(text))
+    assert [member.name for _, members in suite.ensembles() for member in members] == [
+        "d8-ordered-s0",
+        "d8-unordered-s0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ("[{operation: a+c}]", r"vary.task\[0\].operation: got 'a\+c'"),
+        ("[{}, {modulus: 7}]", r"vary.task\[1\].modulus: got 7"),
+        ("[{p: 1}]", r"vary.task\[0\]: .*p: got 1; expected a modulus of at least 2"),
+        ("[{p: 5}, {p: 5}]", "expected each value once"),
+        ("[]", "at least 1"),
+    ],
+)
+def test_a_wrong_variation_of_the_task_is_named(task, says):
+    text = f"{{task: {{p: 7}}, shapes: [{{d_model: 8}}], training: {{steps: 1}}, vary: {{task: {task}}}}}"
+    with pytest.raises(ValueError, match=says):
+        TrainedSuite.model_validate(yaml.safe_load(text))
+
+
+def test_a_probe_is_measured_on_the_models_that_it_fits():
+    text = """{name: mixed, suite: {task: {p: 7}, shapes: [{d_model: 8}], training: {steps: 1}, vary:
+        {task: [{operation: a+b}, {operation: a^2+b^2}]}},
+        probes: [performance, key_frequencies, embedding_circle, embedding_spectrum]}"""
+    batch = parse_batch(text, "batch.yaml")
+    names = [[spec.name for spec in batch.probes_for(task)] for task in batch.tasks()]
+    # the circle reads the key frequencies, which a polynomial has none of
+    assert names == [
+        ["performance", "key_frequencies", "embedding_circle", "embedding_spectrum"],
+        ["performance", "embedding_spectrum"],
+    ]
+    polynomials = text.replace("a+b", "a^3+ab").replace("key_frequencies, embedding_circle", "key_irreps")
+    with pytest.raises(BatchError, match="key_irreps: the task's operation is not the product of a group"):
+        parse_batch(polynomials, "batch.yaml")
+
+
 # --- a suite that is there ---
 
 
@@ -350,7 +419,7 @@ def of_folder(path, probes="[performance]"):
 
 def test_a_suite_that_is_there(suite_folder):
     batch = parse_batch(of_folder(suite_folder / "a+b"), "batch.yaml")
-    assert batch.tasks() == {ModularArithmetic(5, train_fraction=0.6)}
+    assert batch.tasks() == [ModularArithmetic(5, train_fraction=0.6)]
     assert parse_batch(batch.to_yaml(), "again") == batch
 
 

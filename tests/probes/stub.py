@@ -9,7 +9,7 @@ from torch import Tensor
 from probe.activations.sites import LOGITS
 from probe.probes import Observation, Row
 from probe.suites.architecture import Architecture, Shape
-from probe.tasks import ModularArithmetic
+from probe.tasks import ModularArithmetic, Task
 
 APPLY = {
     "a+b": lambda a, b, p: (a + b) % p,
@@ -20,15 +20,22 @@ APPLY = {
 
 
 def observation(
-    task: ModularArithmetic, logits=None, weights=None, of_model=None, shape: Shape | None = None, activations=None
+    task: Task,
+    logits=None,
+    weights=None,
+    of_model=None,
+    shape: Shape | None = None,
+    activations=None,
+    model=None,
+    checkpoint=None,
 ):
     """Of a model that does not exist; ``logits`` [example, answer] get a large logit of "=" added, to be ignored."""
     arch = Architecture.of(shape or Shape(d_model=8, n_heads=2), task)
     activations = dict(activations or {})
     if logits is not None:
         activations[LOGITS] = torch.cat([torch.as_tensor(logits), torch.full((len(logits), 1), 50.0)], dim=1)
-    checkpoint = SimpleNamespace(task=task, model=SimpleNamespace(task=task, architecture=arch))
-    return Observation(checkpoint, weights or {}, activations, of_model or {})
+    checkpoint = checkpoint or SimpleNamespace(task=task, model=SimpleNamespace(task=task, architecture=arch))
+    return Observation(checkpoint, weights or {}, activations, of_model or {}, model)
 
 
 def discrete_log(p: int) -> dict[int, int]:

@@ -8,8 +8,8 @@ import torch
 
 from probe.activations.sites import LOGITS
 from probe.probes import Array
+from probe.probes.fourier import FourierProgress, KeyFrequencies
 from probe.probes.performance import Performance
-from probe.probes.progress import FourierProgress, KeyFrequencies
 from probe.probes.registry import probe_class, registered
 from probe.probes.spectra import EmbeddingCircle, EmbeddingSpectrum, NeuronLogitSpectrum
 from probe.probes.weights import Weights
@@ -163,7 +163,8 @@ def test_the_circle_of_each_key_frequency(operation, p):
     task = task_of(operation, p)
     n = task.cyclic_form.order
     weights = {"embed.W_E": waves(task, {2: 3.0, 5: 0.5}, 4, n)}
-    (found,) = EmbeddingCircle().measure(observation(task, weights=weights, of_model=keys(2, 5)))
+    *rows, found = EmbeddingCircle().measure(observation(task, weights=weights, of_model=keys(2, 5)))
+    assert values(rows, "circularity") == pytest.approx({"2": 1.0, "5": 1.0})
     assert isinstance(found, Array)
     assert found.name == "embedding_circle"
     circles = found.array
@@ -218,7 +219,7 @@ def test_progress_of_logits_that_are_cosines(operation, p):
     found = observation(task, logits, of_model=keys(2, 5))
     rows = list(FourierProgress().measure(found))
     assert {row.site for row in rows} == {LOGITS}
-    for metric in ("logit_fve_cube", "logit_fve_directions", "sum_fve"):
+    for metric in ("logit_fve", "logit_fve_directions", "sum_fve"):
         assert values(rows, metric) == pytest.approx({"": 1.0}), metric
     form = task.cyclic_form
     n, in_group = form.order, list(exponent(task))
@@ -253,7 +254,7 @@ def test_restricted_and_excluded_loss_are_taken_over_their_own_examples():
     restricted = values(rows, "restricted_loss")
     share = task.train_mask.mean()
     assert restricted["all"] == pytest.approx(share * restricted["train"] + (1 - share) * restricted["test"])
-    assert values(rows, "logit_fve_cube")[""] < 0.3
+    assert values(rows, "logit_fve")[""] < 0.3
 
 
 def test_without_key_frequencies_only_what_needs_none_is_said():

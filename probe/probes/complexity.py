@@ -1,0 +1,71 @@
+"""How complex a network is by other accounts than Fourier structure: learning coefficient, curvature, regions."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from probe.activations.sites import match_sites
+from probe.measures import complexity
+from probe.probes.algorithm import from_embeddings
+from probe.probes.base import Observation, Probe, Row
+
+
+@dataclass(frozen=True)
+class Complexity(Probe):
+    """Local learning coefficient and largest curvature of the training loss; how many linear mappings the MLP is.
+
+    The learning coefficient is sampled by ``n_chains`` chains of ``burn_in + n_draws`` steps, each of which takes a
+    pass over the training data and its gradient: seconds to minutes for a checkpoint. It is defined at a minimum of the
+    loss; before the model has memorized it is a number without that meaning. ``llc_r_hat`` above 1.1 says that the
+    chains are too short. Regions: the patterns of active neurons that occur, counted and as 2^entropy. The linear
+    mapping number is that of the network between the embeddings of ``n_inputs`` questions, the same at every step.
+    """
+
+    n_inputs: int = 24
+    n_chains: int = 4
+    burn_in: int = 200
+    n_draws: int = 200
+    gamma: float = 100.0
+
+    name: ClassVar[str] = "complexity"
+    sites: ClassVar[tuple[str, ...]] = ("blocks.*.mlp.hook_pre",)
+
+    def measure(self, observation: Observation) -> Iterator[Row]:
+        layers = [observation.activations[site] for site in match_sites(self.sites, observation.activations)]
+        if not all(layer.isfinite().all() for layer in layers):
+            return
+        regions = complexity.activation_regions(layers)
+        yield Row("regions", regions.count, "mlp")
+        yield Row("effective_regions", regions.effective, "mlp")
+        model, task = observation.model, observation.task
+        operands = torch.as_tensor(task.tokens[:: max(1, len(task.tokens) // self.n_inputs)][: self.n_inputs, :2])
+        network, embedded = from_embeddings(observation), observation.weights["embed.W_E"][operands]
+        straight = complexity.linear_connectivity(network, embedded)
+        yield Row("linear_mapping_number", complexity.linear_mapping_number(straight), "logits")
+        module = cast("torch.nn.Module", model)  # ours and a bridge both are
+        trained = torch.as_tensor(task.train_mask)
+        tokens, answers = torch.as_tensor(task.tokens)[trained], torch.as_tensor(task.answers)[trained]
+        weights = {name: weight.detach() for name, weight in model.named_parameters()}
+
+        def loss(weights: Mapping[str, Tensor]) -> Tensor:
+            logits = torch.func.functional_call(module, dict(weights), (tokens,))
+            return F.cross_entropy(logits[:, task.answer_position].double(), answers)
+
+        yield Row("hessian_top", complexity.hessian_top_eigenvalues(loss, weights)[0].item(), "loss")
+        found = complexity.local_learning_coefficient(
+            loss,
+            weights,
+            len(tokens),
+            gamma=self.gamma,
+            n_chains=self.n_chains,
+            burn_in=self.burn_in,
+            n_draws=self.n_draws,
+        )
+        yield Row("llc", found.estimate, "loss")
+        yield Row("llc_low", found.low, "loss")
+        yield Row("llc_high", found.high, "loss")
+        yield Row("llc_r_hat", max(found.r_hat, found.r_hat_distance), "loss")
