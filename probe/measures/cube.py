@@ -149,10 +149,12 @@ class LogitCube:
 
     @cached_property
     def quotient_means(self) -> Float[Tensor, "*batch n"]:
-        """``out[r]``: mean of the n^2 doubly centred logits with a b c^-1 = r; that of the identity is the answer's."""
+        """``out[r]``: mean of the n^2 doubly centred logits with a b c^-1 = r; that of the identity is the answer's.
+
+        What is centred away has mean 0 over each of these sets, so it need not be taken away first.
+        """
         c = torch.arange(self.n, device=self.table.device)
-        centred = self.product_means - self.product_means.mean(-1, keepdim=True)
-        return centred[..., self.table, c].mean(-1)
+        return self.product_means[..., self.table, c].mean(-1)
 
     def class_products(self, components: Components) -> Float[Tensor, "*batch component"]:
         """Inner products with the cube's unit-norm directions u(a b c^-1)."""

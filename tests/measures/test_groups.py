@@ -115,6 +115,10 @@ def test_progress_is_that_of_loops(g):
     assert found.excluded_loss_each == pytest.approx(each)
     algorithm = sum((L * direction(g, name)).sum() * direction(g, name) for name in chosen)
     assert found.algorithm_loss == pytest.approx(losses(g, algorithm).mean())
+    double = L - L.mean((0, 1)) - L.mean(-1, keepdims=True) + L.mean()
+    quotient = g.table[g.table[:, :, None], g.inverse]  # a b c^-1
+    by_quotient = np.array([double[quotient == r].mean() for r in range(g.order)])
+    assert found.fve_any_key == pytest.approx((by_quotient[quotient] ** 2).sum() / (double**2).sum())
     by_input = L - L.mean((0, 1))
     assert found.fve_directions == pytest.approx((kept**2).sum() / (by_input**2).sum())
     assert found.test_accuracy == pytest.approx((L.argmax(-1) == g.table)[~mask].mean())
