@@ -53,10 +53,11 @@ def test_what_is_no_addition_is_refused():
     t = np.arange(7)
     constant, square = np.zeros((7, 7), dtype=int), (t[:, None] ** 2 + t**2) % 7
     even = (2 * np.arange(6)[:, None] + np.arange(6)) % 6  # 2 is not invertible modulo 6
+    even_second = even.T.copy()
     product = t[:6, None] * t[:6] % 6
     one_wrong = (t[:, None] + t) % 7
     one_wrong[6, 6] = 0
-    for table in (constant, square, even, product, one_wrong):
+    for table in (constant, square, even, even_second, product, one_wrong):
         with pytest.raises(ValueError, match=r"answers: a . x . table given that is no addition"):
             find_cyclic_form(table)
     for shape in ((3, 4), (1, 1), (3,)):
