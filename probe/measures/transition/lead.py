@@ -1,0 +1,272 @@
+"""Which progress measure moves before test accuracy, and by how many steps.
+
+Every curve is dated by the same rule: when it has covered a share (one half; .1 for a first departure) of its way
+from its value at memorization to its final one, up or down. That date is read off the curve and not off a fitted form,
+because real curves creep before they jump, and a form misses that.
+
+The interval comes from the fit: curves with the deviations of the logistic fit, autocorrelated and larger where the
+curve is steep, are drawn anew and dated by the same rule, all measures of a run together, their innovations
+correlated as those that were observed. Parts of a curve that the logistic does not describe count as deviations, so
+the intervals of smooth but lopsided curves are wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.measures.intervals import Interval, bootstrap_interval
+from probe.measures.transition.curves import (
+    Curve,
+    Steps,
+    checked_accuracies,
+    checked_confidence,
+    checked_curve,
+    checked_steps,
+)
+from probe.measures.transition.dates import generalized_step, memorized_step
+from probe.measures.transition.logistic import logistic_fits
+from probe.measures.transition.noise import MIN_EVALUATIONS, CurveFit, thinned
+
+DRAWS = 199
+
+
+@dataclass(frozen=True)
+class Lead:
+    """When one measure moved.
+
+    Attributes:
+        direction: of its way from memorization to the end.
+        date: when it had covered the share of its way, in steps; None if it shows no transition.
+        lead: date of test accuracy minus its own, in steps, negative if the measure lags; None without either date.
+    """
+
+    direction: Literal["rising", "falling"] | None
+    date: Interval | None
+    lead: Interval | None
+
+
+@dataclass(frozen=True)
+class LeadTimes:
+    """The measures of one run against its test accuracy.
+
+    Attributes:
+        share: of the way that dates are for.
+        start: step of memorization, or the first; None: not memorized within ``last_step``, so nothing is dated.
+        last_step: of the last evaluation: the budget.
+        accuracy: date of test accuracy; None: it did not generalize within ``last_step``, or not after ``start``.
+        measures: by name, in the order given.
+    """
+
+    share: float
+    start: int | None
+    last_step: int
+    accuracy: Interval | None
+    measures: dict[str, Lead]
+
+
+@dataclass(frozen=True)
+class SeedLeads:
+    """Lead of one measure over the runs of several seeds.
+
+    Attributes:
+        lead: median over the runs that generalized and its bootstrap interval, in steps; -inf where the measure shows
+            no transition in most of them; None if no run generalized.
+        n_censored: runs that did not generalize within their budget. They say nothing about the lead and are left out,
+            so ``lead`` is that of runs that generalize in time.
+        n_without_transition: runs that generalized although the measure shows no transition.
+    """
+
+    lead: Interval | None
+    n_censored: int
+    n_without_transition: int
+
+
+def lead_times(
+    steps: Steps,
+    test_accuracy: Curve,
+    measures: Mapping[str, Curve],
+    train_accuracy: Curve | None = None,
+    share: float = 0.5,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> LeadTimes:
+    """Dates of all measures of one run by one rule, and how long before test accuracy each of them moves.
+
+    * The way of a curve goes from its value at memorization (without ``train_accuracy``: at the first evaluation) to
+      the mean of its values in the last tenth of the steps from there. It depends on the budget for a curve that is
+      still moving at the end.
+    * Its date is where its closest monotone curve (isotonic regression) has covered ``share`` of the way,
+      interpolated between evaluations.
+    * A measure has a transition if a logistic in log(step + 1) describes it better than a constant and a line
+      (`fit_logistic`), with half of the logistic covered within the steps, and if its way goes in the direction of
+      the logistic and is at least half as long. Test accuracy has one if the run generalizes (`generalized_step`)
+      after the start and ends above its value there.
+    * No interval is narrower than the evaluations around the dates: a lead shorter than their spacing is not told
+      from 0, and the lead of test accuracy over itself is 0.
+
+    Measured on 200 simulations each of two logistics, deviations of .04 of the height, everywhere alike or in
+    proportion to the slope, autocorrelations of 0 to .8, shares of .1 and .5: 95 % intervals of the lead covered 92 to
+    98 % with 100 evaluations and 97 to 100 % with 40, where the spacing of evaluations adds to them.
+
+    Raises ValueError for curves as `phases` does, fewer than 10 evaluations from the start on, no measure, or a share
+    or confidence that is not between 0 and 1.
+    """
+    at = checked_steps(steps, MIN_EVALUATIONS)
+    accuracy = checked_curve(checked_accuracies(test_accuracy, "test_accuracy", len(at)), "test_accuracy", len(at))
+    if not 0 < share < 1:
+        raise ValueError(f"share: {share} given, expected a number between 0 and 1, such as 0.5")
+    checked_confidence(confidence)
+    if not measures:
+        raise ValueError("measures: none given, expected one curve or more by name")
+    curves = {name: checked_curve(curve, f"measures[{name!r}]", len(at)) for name, curve in measures.items()}
+    start: int | None = int(at[0])
+    if train_accuracy is not None:
+        start = memorized_step(at, checked_curve(train_accuracy, "train_accuracy", len(at)))
+    last = int(at[-1])
+    if start is None:
+        return LeadTimes(share, None, last, None, {name: Lead(None, None, None) for name in curves})
+    kept = at >= start
+    if kept.sum() < MIN_EVALUATIONS:
+        raise ValueError(f"steps: {kept.sum()} from memorization on given, expected at least {MIN_EVALUATIONS}")
+    at = at[kept]
+    dated = [_Dated.of(at, curve[kept], share) for curve in (accuracy, *curves.values())]
+    drawn = _drawn_dates(at, dated, share, seed)
+    quantiles = [one.fit.noise.quantile(confidence, len(one.fit.parameters)) for one in dated]
+    generalized = generalized_step(at, accuracy[kept])
+    has_date = generalized is not None and generalized > start and dated[0].way > 0
+    found = {}
+    for i, name in enumerate(curves, start=1):
+        date = lead = None
+        if dated[i].moves:
+            date = _date(at, dated[i], drawn[i], quantiles[i])
+            if has_date:
+                before, after = dated[0].around[0] - dated[i].around[1], dated[0].around[1] - dated[i].around[0]
+                lead = _around(
+                    dated[0].date - dated[i].date,
+                    drawn[0] - drawn[i],
+                    max(quantiles[0], quantiles[i]),
+                    (before, after),
+                    len(at),
+                )
+        direction: Literal["rising", "falling"] = "rising" if dated[i].way > 0 else "falling"
+        found[name] = Lead(direction if dated[i].way else None, date, lead)
+    return LeadTimes(share, start, last, _date(at, dated[0], drawn[0], quantiles[0]) if has_date else None, found)
+
+
+def leads_over_seeds(runs: Sequence[LeadTimes], confidence: float = 0.95) -> dict[str, SeedLeads]:
+    """Median lead of every measure over the runs of several seeds, with its bootstrap interval.
+
+    A measure that shows no transition in a run that generalized has a lead of -inf there: it moves later than
+    everything that was seen. Few seeds give intervals that are too narrow (`bootstrap_interval`).
+
+    Raises ValueError for no runs, or runs of different measures or shares.
+    """
+    if not runs:
+        raise ValueError("runs: none given, expected one or more")
+    for run in runs:
+        if run.share != runs[0].share or list(run.measures) != list(runs[0].measures):
+            raise ValueError(
+                f"runs: share {run.share} of {list(run.measures)} given, expected that of the first run, "
+                f"{runs[0].share} of {list(runs[0].measures)}"
+            )
+    generalized = [run for run in runs if run.accuracy is not None]
+    found = {}
+    for name in runs[0].measures:
+        leads = [run.measures[name].lead for run in generalized]
+        behind = [np.inf if lead is None else -lead.estimate for lead in leads]
+        lead = None
+        if behind:
+            lag = bootstrap_interval(behind, "median", confidence)  # which takes +inf
+            lead = Interval(-lag.estimate, -lag.high, -lag.low, lag.n)
+        found[name] = SeedLeads(lead, len(runs) - len(generalized), sum(x is None for x in leads))
+    return found
+
+
+@dataclass(frozen=True)
+class _Dated:
+    """A curve from the start on, its date and the evaluations around it in steps, and its logistic fit."""
+
+    date: float
+    around: tuple[float, float]
+    way: float
+    fit: CurveFit
+    residual: Float[np.ndarray, " used"]
+    moves: bool
+
+    @classmethod
+    def of(cls, at: Float[np.ndarray, " step"], curve: Float[np.ndarray, " step"], share: float) -> _Dated:
+        x = np.log1p(at)
+        fit, others = logistic_fits(x, curve)
+        way = float(_way(at, curve))
+        height, center = fit.parameters[1:3]
+        moves = (
+            all(fit.bic < other.bic for other in others.values())
+            and bool(x[0] <= center <= x[-1])
+            and way * height >= height**2 / 2
+        )
+        date = float(_share_dates(at, curve[None], share)[0])
+        after = int(np.clip(np.searchsorted(at, date), 1, len(at) - 1))
+        residual = curve[thinned(x)] - fit.form.values
+        return cls(date, (float(at[after - 1]), float(at[after])), way, fit, residual, moves)
+
+
+def _way(at: Float[np.ndarray, " step"], curve: Float[np.ndarray, "*draw step"]) -> Float[np.ndarray, "*draw"]:
+    """From the first value to the mean of those in the last tenth of the steps."""
+    return curve[..., at >= at[-1] - (at[-1] - at[0]) / 10].mean(axis=-1) - curve[..., 0]
+
+
+def _share_dates(
+    at: Float[np.ndarray, " step"], curves: Float[np.ndarray, "draw step"], share: float
+) -> Float[np.ndarray, " draw"]:
+    """The step at which the closest monotone curve has covered ``share`` of the way; the last if it never does."""
+    from sklearn.isotonic import isotonic_regression
+
+    dates = np.full(len(curves), at[-1])
+    way = _way(at, curves)
+    for i in np.flatnonzero(way):
+        covered = isotonic_regression((curves[i] - curves[i, 0]) / way[i])
+        after = int(np.searchsorted(covered, share))
+        if after == 0:
+            dates[i] = at[0]
+        elif after < len(at):
+            dates[i] = np.interp(share, covered[after - 1 : after + 1], at[after - 1 : after + 1])
+    return dates
+
+
+def _drawn_dates(
+    at: Float[np.ndarray, " step"], dated: Sequence[_Dated], share: float, seed: int
+) -> Float[np.ndarray, "curve draw"]:
+    """How far the dates of curves with fresh deviations lie from those of the fits, in steps."""
+    used = thinned(np.log1p(at))
+    white = np.stack([one.fit.noise.whiten(one.residual) for one in dated])
+    size = np.linalg.norm(white, axis=1, keepdims=True)
+    white = white / np.where(size > 0, size, 1)
+    root = np.linalg.svd(white, full_matrices=False)
+    draws = np.random.default_rng(seed).normal(size=(DRAWS, len(root[1]), len(used)))
+    innovations = np.einsum("ci,i,dit->cdt", root[0], root[1], draws)
+    moved = []
+    for one, fresh in zip(dated, innovations, strict=True):
+        fit = one.fit
+        curves = fit.form.values + fit.noise.color(fit.noise.sigma * fresh)
+        dates = _share_dates(at[used], np.concatenate([fit.form.values[None], curves]), share)
+        moved.append(dates[1:] - dates[0])
+    return np.stack(moved)
+
+
+def _date(at: Float[np.ndarray, " step"], one: _Dated, moved: Float[np.ndarray, " draw"], quantile: float) -> Interval:
+    """A date within training: not before the start, and inf where it may lie beyond the last step."""
+    found = _around(one.date, moved, quantile, one.around, len(at))
+    return Interval(found.estimate, max(found.low, at[0]), found.high if found.high <= at[-1] else np.inf, found.n)
+
+
+def _around(
+    estimate: float, moved: Float[np.ndarray, " draw"], quantile: float, least: tuple[float, float], n: int
+) -> Interval:
+    """The estimate and ``quantile`` root mean squares of how far draws moved, at least to the ends of ``least``."""
+    half = quantile * float(np.sqrt((moved**2).mean()))
+    return Interval(estimate, min(estimate - half, least[0]), max(estimate + half, least[1]), n)
