@@ -138,7 +138,8 @@ def test_list(tmp_path):
     found = probe("list")
     assert found.exit_code == 0
     lines = [line.split(maxsplit=1) for line in found.stdout.splitlines() if line.startswith("  ")]
-    assert [line[0] for line in lines] == ["grokking-demo", "grokking-reference", *registered()]
+    kinds = ("demo", "fraction", "groups", "operations", "phase-diagram", "reference")
+    assert [line[0] for line in lines] == [*(f"grokking-{kind}" for kind in kinds), *registered()]
     assert all(len(line) == 2 and len(line[1]) > 10 for line in lines), "a line of description each"
 
 

@@ -9,8 +9,8 @@ import probe
 
 HEAVY = {"torch", "pandas", "transformer_lens", "xarray", "zarr", "duckdb", "plotly", "scipy", "sympy"}
 NOUNS = [
-    *("Batch", "Checkpoint", "GroupComposition", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite", "results"),
-    *("run", "status", "capture", "open_capture", "stream"),
+    *("Batch", "Checkpoint", "GroupComposition", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite"),
+    *("results", "run", "status", "capture", "open_capture", "stream"),
 ]
 
 

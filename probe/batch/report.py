@@ -4,30 +4,33 @@ import json
 from contextlib import suppress
 
 from probe import storage
+from probe.activations.store import read_array
 from probe.batch.plan import Run
-from probe.batch.results import arrays, results
-from probe.report import ReportData, render_report
+from probe.batch.results import results
+from probe.batch.settings import settings_of
+from probe.report import ReportData, report_pages
+from probe.report.frames import slider_steps
+from probe.report.pages import OVERVIEW
 from probe.suites.trained import TrainedModel
-
-CIRCLES = "embedding_circle"
+from probe.tasks import GroupComposition, ModularArithmetic, Task
 
 
 def report_path(run: Run) -> str:
-    return f"{run.folder}/report.html"
+    return f"{run.folder}/{OVERVIEW}"
 
 
 def write_report_of(run: Run) -> str:
-    """Write ``report.html`` of a run from its results and arrays, as far as it has come; returns its path."""
-    storage.write_atomically(report_path(run), render_report(report_data(run)).encode())
+    """Write the pages of a run from its results and arrays, as far as it has come; returns the path of the overview."""
+    for name, text in report_pages(report_data(run)):
+        storage.write_atomically(f"{run.folder}/{name}", text.encode())
     return report_path(run)
 
 
 def report_data(run: Run) -> ReportData:
     """What the report of a run is made from."""
-    models = run.trained_models()
-    circles = {model: found for model in models if (found := arrays(run.folder, model, CIRCLES)) is not None}
+    models, suite = run.trained_models(), run.suite
     started = [event for event in _events(run) if event["event"] == "started"]
-    here = (model for model in run.suite.by_name.values() if isinstance(model, TrainedModel) and model.name in models)
+    here = (model for model in suite.by_name.values() if isinstance(model, TrainedModel) and model.name in models)
     trained_with = [model.config["trained_with"] for model in here if "trained_with" in model.config]
     devices = sorted({f"{found['device']}, {found['threads']} thread(s) per process" for found in trained_with})
     return ReportData(
@@ -37,10 +40,24 @@ def report_data(run: Run) -> ReportData:
         stopped=run.stopped(),
         batch_yaml=run.batch.to_yaml(),
         command=f"probe run batch.yaml --out {run.folder}",
-        circles=circles,
+        arrays=lambda model, name: read_array(run.folder, model, tuple(slider_steps(suite.steps(model))), name),
+        tasks={model: in_words(task) for model, task in run.tasks().items() if task is not None},
+        settings=settings_of(suite),
         versions=started[-1]["versions"] if started else {},
         device="; ".join(devices + [event["machine"] for event in started[-1:]]),
     )
+
+
+def in_words(task: Task) -> str:
+    """What a model was trained on."""
+    match task:
+        case ModularArithmetic():
+            question = f"{task.operation} mod {task.p}"
+        case GroupComposition():
+            question = f"a b in the group {task.group}"
+        case _:
+            return task.family
+    return f"{question}, {100 * task.train_fraction:g} % of the pairs trained on ({task.split} split)"
 
 
 def _events(run: Run) -> list[dict]:

@@ -1,10 +1,14 @@
 """What a report is made from: the results of a run and its stored arrays, never a model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 import xarray as xr
+
+
+def _no_arrays(model: str, name: str) -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,12 @@ class ReportData:
         suite: name of the suite, shown as the title.
         batch_yaml: the request, with every default written out.
         command: what to type to make this run again.
-        circles: for each model that has them, the embedding in the plane of each key frequency over steps; dims
-            (step, frequency, token, axis). See ``circle_figure``.
+        arrays: reads an array that a probe stored, by model and name, with step as its first dimension; None if there
+            is none. It is called as a model's page is made, so that no more than one page's arrays are in memory, and
+            it may leave out steps that a slider would not show (``slider_steps``).
+        tasks: what each model was trained on, in words.
+        settings: how each model was trained, as far as it is known: index model, columns such as train_fraction,
+            learning_rate, weight_decay.
         versions: package or commit -> version.
         device: what the run was computed on, in words.
         description: what was asked of whom, in a sentence, shown under the title.
@@ -28,7 +36,9 @@ class ReportData:
     suite: str
     batch_yaml: str
     command: str
-    circles: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    arrays: Callable[[str, str], xr.DataArray | None] = _no_arrays
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    settings: pd.DataFrame = field(default_factory=pd.DataFrame)
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
     description: str = ""

@@ -1,4 +1,4 @@
-"""Pictures of the Fourier structure that a model builds: the spectrum of its embedding, and its circles."""
+"""Pictures of the Fourier structure that a model builds: spectra of its weights, and the circles of its embedding."""
 
 import math
 from collections.abc import Sequence
@@ -7,40 +7,37 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
+from probe.report.frames import add_frames, slider_steps
+from probe.report.over_steps import Curves, by_key, draw_curves
+from probe.report.panels import axis_id, marks_beside, placed
+from probe.report.rows import key_frequencies_of, rows_of
 from probe.report.style import INK, SEQUENTIAL, StepAxis, figure
 
-MAX_FREQUENCIES = 6
-SLIDER_STEPS = 24
+MAX_FREQUENCIES, CIRCLES_IN_A_ROW = 6, 3
 _LABELLED_TOKENS = 12
 
 
-def spectrum_figure(results: pd.DataFrame, model: str) -> go.Figure:
-    """Power of every frequency of the embedding over steps, as a heat map, with the model's key frequencies marked.
+def spectrum_figure(results: pd.DataFrame, model: str, probe: str = "embedding_spectrum") -> go.Figure:
+    """Power of every frequency of a weight over steps, as a heat map, with the model's key frequencies marked.
 
     Args:
-        results: tidy results table; the rows ``embedding_spectrum / power_share`` of the model are drawn, as shares
-            of all power, constant (frequency 0) left out.
+        results: tidy results table; the rows ``power_share`` of the probe are drawn, as shares of all power, constant
+            (frequency 0) left out.
         model: its name in the table.
+        probe: ``embedding_spectrum`` or ``neuron_logit_spectrum``.
 
     Raises:
-        ValueError: the table holds no spectrum of this model.
+        ValueError: the table holds no such spectrum of this model.
     """
-    rows = results[results["model"] == model]
-    power = rows[(rows["probe"] == "embedding_spectrum") & (rows["metric"] == "power_share")]
-    if power.empty:
-        known = ", ".join(sorted(results.loc[results["probe"] == "embedding_spectrum", "model"].unique())) or "none"
-        raise ValueError(f"model: no embedding spectrum of {model!r} in the table; it holds those of: {known}")
+    power, keys = rows_of(results, model, probe, "power_share"), key_frequencies_of(results, model)
     table = power.assign(frequency=power["key"].astype(int)).pivot(index="frequency", columns="step", values="value")
     table = table[table.index > 0].sort_index()
-    is_key = (rows["probe"] == "key_frequencies") & (rows["metric"] == "is_key") & (rows["value"] == 1)
-    keys = sorted({int(key) for key in rows.loc[is_key, "key"]})
 
     steps = table.columns.to_numpy(dtype=float)
     axis = StepAxis(steps)
     edges = _edges(axis(steps))
-    plot = figure(420, margin={"l": 62, "r": 160, "t": 16, "b": 52})
+    plot = figure(420, margin={"l": 62, "r": 130, "t": 16, "b": 52})
     plot.add_trace(
         go.Heatmap(
             x=edges.astype(np.float32),
@@ -60,15 +57,7 @@ def spectrum_figure(results: pd.DataFrame, model: str) -> go.Figure:
             hovertemplate="step %{customdata}, frequency %{y}: %{z:.3f} of the power<extra></extra>",
         )
     )
-    spacing = max(1.0, len(table) / 24)  # frequencies a label is tall, so that labels of neighbours do not overlap
-    previous, shift = -math.inf, 0
-    for key in keys:
-        shift = 26 - shift if key - previous < spacing else 0
-        previous = key
-        plot.add_annotation(
-            x=1, xref="paper", y=key, xanchor="left", xshift=2 + shift, showarrow=False,
-            text=f"◂{key}", font={"size": 12, "color": INK},
-        )  # fmt: skip
+    plot.update_layout(annotations=marks_beside(keys, len(table) / 24))
     ends = [float(end) for end in np.log10(edges[[0, -1]])]
     plot.update_xaxes(axis.layout | {"range": ends, "showgrid": False})
     plot.update_yaxes(title={"text": "frequency k (cycles over the residues)"}, showgrid=False)
@@ -102,42 +91,56 @@ def circle_figure(circles: xr.DataArray, steps: Sequence[int] | None = None) -> 
         values, frequencies = values[:, kept], [frequencies[i] for i in kept]
     labels = circles["token"].to_numpy() if "token" in circles.coords else np.arange(circles.sizes["token"])
 
-    columns = min(3, len(frequencies))
-    rows = math.ceil(len(frequencies) / columns)
-    plot = make_subplots(
-        rows,
-        columns,
-        subplot_titles=[f"frequency {k}" for k in frequencies],
-        horizontal_spacing=0.08,
-        vertical_spacing=0.24 / rows,
-        figure=figure(60 + 330 * rows, margin={"l": 30, "r": 20, "t": 34, "b": 60}, showlegend=False),
-    )
+    rows = math.ceil(len(frequencies) / CIRCLES_IN_A_ROW)
+    layout = placed([f"frequency {k}" for k in frequencies], CIRCLES_IN_A_ROW, 0.08, 0.24 / rows)
     rings = [_ring(len(labels), k) for k in frequencies]
+    traces = []
     for i, (k, ring) in enumerate(zip(frequencies, rings, strict=True)):
-        row, column = i // columns + 1, i % columns + 1
-        plot.add_trace(_tokens(values[-1, i], ring, labels, k), row, column)
+        x, y = axis_id("x", i), axis_id("y", i)
+        traces.append(_tokens(values[-1, i], ring, labels, k).update(xaxis=x, yaxis=y))
         reach = float(np.nanmax(np.abs(values[:, i]), initial=0.0, where=np.isfinite(values[:, i]))) * 1.22 or 1.0
         plane = {"tickfont": {"size": 10}, "range": [-reach, reach], "constrain": "domain", "nticks": 5}
-        anchor = f"x{i + 1 if i else ''}"
-        vertical = plane | {"scaleanchor": anchor, "constraintoward": "top"}
-        plot.update_xaxes(plane | {"title": {"text": "coordinate along cos"}}, row=row, col=column)
-        plot.update_yaxes(vertical | {"title": {"text": "along sin" if column == 1 else ""}}, row=row, col=column)
-    plot.frames = [
-        go.Frame(
-            name=str(step),
-            data=[go.Scatter(x=plane[ring, 0], y=plane[ring, 1]) for plane, ring in zip(at_step, rings, strict=True)],
-        )
-        for step, at_step in zip(chosen, values, strict=True)
-    ]
-    plot.update_layout(sliders=[_slider(chosen)])
+        along_sin = {"title": {"text": "along sin" if i % CIRCLES_IN_A_ROW == 0 else ""}}
+        layout[axis_id("xaxis", i)] |= plane | {"title": {"text": "coordinate along cos"}}
+        layout[axis_id("yaxis", i)] |= plane | along_sin | {"scaleanchor": x, "constraintoward": "top"}
+        middle = float(np.mean(layout[axis_id("xaxis", i)]["domain"]))
+        layout["annotations"][i] |= {"x": middle, "xanchor": "center"}
+    margin = {"l": 30, "r": 20, "t": 34, "b": 60}
+    plot = figure(60 + 330 * rows, traces, margin=margin, showlegend=False, meta={"square": True}, **layout)
+    add_frames(
+        plot,
+        {
+            step: [{"x": plane[ring, 0], "y": plane[ring, 1]} for plane, ring in zip(at_step, rings, strict=True)]
+            for step, at_step in zip(chosen, values, strict=True)
+        },
+    )
     return plot
 
 
-def slider_steps(steps: Sequence[int], count: int = SLIDER_STEPS) -> list[int]:
-    """At most ``count`` of the steps, first and last among them, spread evenly over their order."""
-    ordered = sorted(steps)
-    places = np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int))
-    return [ordered[i] for i in places]
+def key_frequency_figure(results: pd.DataFrame, model: str) -> go.Figure:
+    """Each key frequency over steps: circularity of its circle in W_E, and the loss without it in the logits.
+
+    Args:
+        results: tidy results table; the rows ``embedding_circle / circularity`` and ``fourier_progress /
+            excluded_loss`` (on training pairs) of the model are drawn, as far as they are there.
+        model: its name in the table.
+
+    Raises:
+        ValueError: the table holds none of them.
+    """
+    keys = [f"k={k}" for k in key_frequencies_of(results, model)]
+    rows = results[(results["model"] == model) & np.isfinite(results["value"])]
+    rows = rows[rows["key"].str.fullmatch(r"(k=)?\d+")]
+    rows = rows.assign(key="k=" + rows["key"].str.removeprefix("k="))
+    circularity = by_key(rows[rows["probe"] == "embedding_circle"], "circularity")
+    excluded = by_key(rows[rows["probe"] == "fourier_progress"], "excluded_loss")
+    panels = [
+        Curves("circularity of the embedding's circle", "circularity", circularity, "share"),
+        Curves("excluded loss, this frequency removed", "nats", excluded, "log"),
+    ]
+    if not any(panel.lines for panel in panels):
+        rows_of(results, model, "embedding_circle", "circularity")
+    return draw_curves([panel for panel in panels if panel.lines], results, model, keys)
 
 
 def _ring(n: int, frequency: int) -> np.ndarray:
@@ -177,16 +180,6 @@ def _outward(n: int) -> list[str]:
     upper, lower = ("top right", "top center", "top left"), ("bottom left", "bottom center", "bottom right")
     sides = ("middle right", *upper, "middle left", *lower)
     return [sides[round(8 * i / n) % 8] for i in range(n)] + [sides[0]]
-
-
-def _slider(steps: Sequence[int]) -> dict[str, object]:
-    still = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
-    return {
-        "active": len(steps) - 1,
-        "currentvalue": {"prefix": "training step "},
-        "pad": {"t": 40},
-        "steps": [{"label": str(step), "method": "animate", "args": [[str(step)], still]} for step in steps],
-    }
 
 
 def _edges(positions: np.ndarray) -> np.ndarray:

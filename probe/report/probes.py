@@ -1,14 +1,14 @@
 """What probes find at each site, over steps and sizes, from the table of a sweep."""
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.colors import hex_to_rgb
 
-from probe.report.panels import axis_id, finish, grid, legend, line
-from probe.report.style import Mark, StepAxis, compact, mark_of
+from probe.report.panels import axis_id, band, finish, grid, legend, line
+from probe.report.style import StepAxis, compact, mark_of
 
 _SCORES = {"r2": ("held-out R²", "share of variance"), "accuracy": ("held-out accuracy", "share right")}
 _SHUFFLED = "the same on shuffled targets"
@@ -44,7 +44,7 @@ def probe_figure(sweep: pd.DataFrame, target: Hashable | None = None) -> go.Figu
     marks = {entry["model"]: mark_of(i) for i, entry in enumerate(models)}
     sites = list(dict.fromkeys(curves["site"]))
     axis = StepAxis(curves["step"].unique())
-    plot = grid(sites)
+    layout = grid(sites)
     traces = []
     for place, site in enumerate(sites):
         for model, mark in marks.items():
@@ -52,13 +52,13 @@ def probe_figure(sweep: pd.DataFrame, target: Hashable | None = None) -> go.Figu
             if curve.empty:
                 continue
             if n_targets == 1:
-                traces.append(_band(place, axis, curve, mark, model))
+                traces.append(band(place, axis, curve, mark, model))
             traces.append(line(place, axis, curve, mark, model, model, log=False))
             control = line(
                 place, axis, curve.assign(value=curve["shuffled"]), mark, f"{model}, {_SHUFFLED}", model, False
             )
             traces.append(control.update(mode="lines", line={"width": 0.8, "dash": "dot"}))
-        _value_axis(plot, place, chosen, curves)
+        layout[axis_id("yaxis", place)] |= _value_axis(chosen, curves)
     traces += [
         legend(mark, f"{entry['model']} · {compact(entry['n_params'])}", entry["model"])
         for entry, mark in zip(models, marks.values(), strict=True)
@@ -68,31 +68,12 @@ def probe_figure(sweep: pd.DataFrame, target: Hashable | None = None) -> go.Figu
     if n_targets == 1:
         square = {"symbol": "square", "size": 12, "color": "rgba(0,0,0,0.15)"}
         traces.append(go.Scatter(x=[None], y=[None], mode="markers", marker=square, name=_INTERVAL, hoverinfo="skip"))
-    finish(plot, axis, len(sites), traces, [])
-    return plot
+    return finish(layout, axis, traces)
 
 
-def _band(place: int, axis: StepAxis, curve: pd.DataFrame, mark: Mark, group: str) -> go.Scatter:
-    steps = axis(curve["step"].to_numpy())
-    red, green, blue = hex_to_rgb(mark.color)
-    return go.Scatter(
-        x=np.concatenate([steps, steps[::-1]]),
-        y=np.concatenate([curve["low"], curve["high"][::-1]]),
-        xaxis=axis_id("x", place),
-        yaxis=axis_id("y", place),
-        mode="none",
-        fill="toself",
-        fillcolor=f"rgba({red},{green},{blue},0.15)",
-        legendgroup=group,
-        showlegend=False,
-        hoverinfo="skip",
-    )
-
-
-def _value_axis(plot: go.Figure, place: int, sweep: pd.DataFrame, curves: pd.DataFrame) -> None:
+def _value_axis(sweep: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Any]:
     targets = sweep["target"].unique()
     score, unit = _SCORES[sweep["score"].iloc[0]]
     of = f" of {targets[0]}" if len(targets) == 1 else f", mean of {len(targets)} targets"
     low = min(0.0, float(np.nanmin(curves[["low", "shuffled"]])))
-    layout = {"title": {"text": f"{score}{of} ({unit})"}, "range": [max(low, -1.0) - 0.03, 1.04], "dtick": 0.25}
-    plot.layout[axis_id("yaxis", place)].update(layout)
+    return {"title": {"text": f"{score}{of} ({unit})"}, "range": [max(low, -1.0) - 0.03, 1.04], "dtick": 0.25}

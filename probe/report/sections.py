@@ -1,11 +1,7 @@
-"""The report's sections: which figures a run can fill, what each was computed from, and why one is left out."""
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+"""The overview's sections: which figures a run can fill, what each was computed from, and why one is left out."""
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from probe.report.curves import (
     PROGRESS_MEASURES,
@@ -15,7 +11,7 @@ from probe.report.curves import (
     progress_figure,
 )
 from probe.report.data import ReportData
-from probe.report.fourier import MAX_FREQUENCIES, circle_figure, spectrum_figure
+from probe.report.page import Panel, Section
 from probe.report.scale import final_accuracy_figure, transition_figure
 
 POWER = "Power et al. 2022, arXiv 2201.02177"
@@ -23,28 +19,6 @@ NANDA = "Nanda et al. 2023, arXiv 2301.05217"
 CHUGHTAI = "Chughtai et al. 2023, arXiv 2302.03025"
 MEMORIZED = "memorized: first evaluation with train accuracy ≥ .99"
 GENERALIZED = "generalized: first of 3 consecutive evaluations with test accuracy ≥ .99"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A figure of the page. With several choices the reader picks one; ``choice`` names what is chosen."""
-
-    id: str
-    title: str
-    caption: str
-    choices: Mapping[str, go.Figure]
-    choice: str = ""
-    start: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, its panels, and a sentence for each thing that the run does not hold."""
-
-    id: str
-    title: str
-    panels: tuple[Panel, ...] = ()
-    missing: tuple[str, ...] = field(default_factory=tuple)
 
 
 def sections(data: ReportData, transitions: pd.DataFrame) -> list[Section]:
@@ -58,8 +32,6 @@ def sections(data: ReportData, transitions: pd.DataFrame) -> list[Section]:
     return [
         _curves(data, transitions, source),
         _progress(data, transitions, source),
-        _spectrum(data, transitions, source),
-        _circles(data, transitions, source),
         _scale(transitions, source),
     ]
 
@@ -121,7 +93,7 @@ def _progress(data: ReportData, transitions: pd.DataFrame, source: str) -> Secti
     if not wanted & set(found.itertuples(index=False, name=None)):
         return Section("progress", title, missing=("Left out: the results hold no progress measure.",))
     missing = []
-    if "fourier_progress" not in set(found["probe"]):
+    if not {"fourier_progress", "irrep_progress"} & set(found["probe"]):
         missing.append(
             "Restricted loss, excluded loss and explained variance are left out: no key frequencies were found,"
             " or the operation has no Fourier form."
@@ -131,7 +103,8 @@ def _progress(data: ReportData, transitions: pd.DataFrame, source: str) -> Secti
         " frequencies of a model's final step in its logits, excluded loss (train pairs) removes them all; logit FVE:"
         " share of the double-centred logits' variance that the key frequencies' cos w(a+b-c) explain; Gini of the"
         f" embedding's Fourier norms; squared weights: all parameters ({NANDA}). sum-FVE: share that any function of"
-        f" a+b-c explains, whatever its frequencies."
+        f" a+b-c explains, whatever its frequencies. Of a group ({CHUGHTAI}): irreps, their characters, and all class"
+        f" functions instead."
     )
     choices = {"all sizes": progress_figure(data.results)}
     sizes = list(dict.fromkeys(transitions["size"]))
@@ -142,45 +115,6 @@ def _progress(data: ReportData, transitions: pd.DataFrame, source: str) -> Secti
             choices[size] = progress_figure(rows)
     panel = Panel("progress", "Progress measures", caption, choices, "Size", "all sizes")
     return Section("progress", title, (panel,), tuple(missing))
-
-
-def _spectrum(data: ReportData, transitions: pd.DataFrame, source: str) -> Section:
-    title = "Embedding spectrum"
-    rows = data.results[(data.results["probe"] == "embedding_spectrum") & (data.results["metric"] == "power_share")]
-    models = [model for model in transitions["model"] if model in set(rows["model"])]
-    if not models:
-        reason = "Left out: the results hold no embedding spectrum (the operation may have no Fourier form)."
-        return Section("spectrum", title, missing=(reason,))
-    caption = (
-        f"{source} One model at a time: power of frequency k = squared norm of W_E's cos and sin components at k, as a"
-        f" share of the power at all frequencies ({NANDA}). ◂ marks the key frequencies, chosen once from the logits of"
-        " the final step; a frequency can stand out in W_E without being key."
-    )
-    choices = {model: spectrum_figure(data.results, model) for model in models}
-    start = _start(transitions, models)
-    panel = Panel("spectrum", "Fourier spectrum of the embedding", caption, choices, "Model", start)
-    return Section("spectrum", title, (panel,), _without(transitions, models, "spectrum"))
-
-
-def _circles(data: ReportData, transitions: pd.DataFrame, source: str) -> Section:
-    title = "Embedding circles"
-    models = [str(m) for m in transitions["model"] if m in data.circles and data.circles[m].size]
-    if not models:
-        reason = "Left out: no model has key frequencies with a stored embedding (array embedding_circle)."
-        return Section("circles", title, missing=(reason,))
-    caption = (
-        f"{source} One model at a time, W_E only (no inputs): every token projected on the plane of W_E's cos and sin"
-        f" components at a key frequency k, after {NANDA}. Tokens are joined and shaded (dark to light) in the order"
-        " k·t mod n, so that a ring with one sweep of shade means that the embedding keeps the cyclic order. The plane"
-        " is fitted to W_E, so even a random embedding leans to a ring: compare with the first step. Axes are the same"
-        " at every step."
-    )
-    if any(data.circles[model].sizes["frequency"] > MAX_FREQUENCIES for model in models):
-        caption += f" At most {MAX_FREQUENCIES} frequencies are drawn, the strongest at the last step."
-    choices = {model: circle_figure(data.circles[model]) for model in models}
-    heading, start = "The embedding in the plane of each key frequency", _start(transitions, models)
-    panel = Panel("circles", heading, caption, choices, "Model", start)
-    return Section("circles", title, (panel,), _without(transitions, models, "circle"))
 
 
 def _scale(transitions: pd.DataFrame, source: str) -> Section:
@@ -206,17 +140,4 @@ def _scale(transitions: pd.DataFrame, source: str) -> Section:
     panels = [Panel(id, heading, caption, {"": make(transitions)}) for id, (heading, make, caption) in draw.items()]
     sizes = transitions["n_params"].nunique()
     missing = () if sizes > 1 else ("The suite has one size, so these figures say nothing about scale.",)
-    return Section("scale", title, tuple(panels), missing)
-
-
-def _start(transitions: pd.DataFrame, models: list[str]) -> str:
-    """The model to show first: the largest that generalized, else the largest."""
-    shown = transitions[transitions["model"].isin(models)]
-    done = shown[shown["generalized_step"].notna()]
-    best = done if len(done) else shown
-    return str(best[best["n_params"] == best["n_params"].max()]["model"].iloc[0])
-
-
-def _without(transitions: pd.DataFrame, models: list[str], what: str) -> tuple[str, ...]:
-    others = [str(model) for model in transitions["model"] if model not in models]
-    return (f"No {what} in the results for: {', '.join(others)}.",) if others else ()
+    return Section("scale", title, tuple(panels), missing, side_by_side=True)

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.basedatatypes import BaseTraceType
 
 INK, MUTED, RULE = "#1d2126", "#5b6570", "#d9dee3"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -35,6 +36,7 @@ _SERIES = (
     Mark("#009E73", "longdash", "x"),
     Mark("#56B4E9", "longdashdot", "cross"),
     Mark("#CC79A7", "solid", "star"),
+    Mark("#5b6570", "9px,2px,2px,2px", "hexagon"),
 )
 PHASES = {"memorization": "#ffffff", "plateau": "#dfe3e8", "generalized": "#f3f5f7"}
 
@@ -44,9 +46,9 @@ def mark_of(index: int) -> Mark:
     return _SERIES[index % len(_SERIES)]
 
 
-def figure(height: int, **layout: object) -> go.Figure:
-    """An empty figure in the report's style. The style travels with the figure: plotly's default is left alone."""
-    return go.Figure(layout={"template": _template(), "height": height, **layout})
+def figure(height: int, traces: Sequence[BaseTraceType] = (), **layout: object) -> go.Figure:
+    """A figure in the report's style. The style travels with the figure: plotly's default is left alone."""
+    return go.Figure(data=list(traces), layout={"template": _template(), "height": height, **layout})
 
 
 @cache

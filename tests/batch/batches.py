@@ -41,7 +41,7 @@ def short_batch(**changes: Any) -> Batch:
 
 
 def files_of(folder: str | Path) -> dict[str, tuple[int, int]]:
-    """Every file of a run but the log and the report, with the time of its last change and its size."""
+    """Every file of a run but the log and the report's pages, with the time of its last change and its size."""
     paths = [path for path in Path(folder).rglob("*") if path.is_file()]
-    kept = [path for path in paths if path.name not in ("events.jsonl", "report.html")]
+    kept = [path for path in paths if path.name != "events.jsonl" and path.suffix != ".html"]
     return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_size) for path in kept}

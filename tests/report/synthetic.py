@@ -1,4 +1,4 @@
-"""Results and circles that look like a grokking run, made without any model."""
+"""Results and arrays that look like a grokking run, made without any model."""
 
 import math
 
@@ -61,7 +61,7 @@ def report_data(
         suite="synthetic-suite",
         batch_yaml="suite:\n  task: {p: 113, operation: a+b, train_fraction: 0.3}\n  seeds: [0, 1, 2]\n",
         command="probe run batch.yaml",
-        circles=circles,
+        arrays=lambda model, name: circles.get(model) if name == "embedding_circle" else None,
         versions={"grokscope": "0.1.0", "torch": "2.13.0"},
         device="CPU, 2 cores",
         description="Four sizes, three seeds each, trained on (a + b) mod 113.",
@@ -97,7 +97,7 @@ def _rows(
             0.2
         )
         curves[("fourier_progress", "excluded_loss", "logits", "all keys")] = train + 8 * structure * noise(0.05)
-        for metric, top in (("logit_fve_cube", 0.95), ("logit_fve_directions", 0.96), ("sum_fve", 0.96)):
+        for metric, top in (("logit_fve", 0.95), ("logit_fve_directions", 0.96), ("sum_fve", 0.96)):
             curves[("fourier_progress", metric, "logits", "")] = top * structure + 0.002
     rows = [(int(s), *place, float(v)) for place, values in curves.items() for s, v in zip(grid, values, strict=True)]
 

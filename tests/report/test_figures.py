@@ -5,6 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 import pytest
+from plotly.subplots import make_subplots
 
 from probe.report import (
     accuracy_figure,
@@ -15,7 +16,8 @@ from probe.report import (
     spectrum_figure,
     transition_figure,
 )
-from probe.report.fourier import slider_steps
+from probe.report.frames import slider_steps
+from probe.report.panels import axis_id, placed
 from probe.report.style import PHASES, StepAxis, compact
 from probe.scaling import transitions
 from tests.report.synthetic import BUDGET, KEYS, P, report_data
@@ -97,7 +99,7 @@ def test_progress_panels_hold_the_measures_they_name(data):
     expected = {
         "restricted loss, all pairs": ("restricted_loss", "all"),
         "excluded loss, train pairs": ("excluded_loss", "all keys"),
-        "logit FVE (cube)": ("logit_fve_cube", ""),
+        "logit FVE (cube)": ("logit_fve", ""),
         "sum-FVE": ("sum_fve", ""),
         "Gini of the spectrum of W_E": ("gini", ""),
         "sum of squared weights": ("sum_of_squares", "all"),
@@ -132,7 +134,7 @@ def test_spectrum_of_an_unknown_model_names_those_there_are(data):
 
 
 def test_circle_has_a_frame_per_slider_step_with_that_steps_coordinates(data):
-    circles = data.circles["d128-s0"]
+    circles = data.arrays("d128-s0", "embedding_circle")
     figure = circle_figure(circles)
     steps = slider_steps([int(s) for s in circles["step"]])
     assert [frame.name for frame in figure.frames] == [str(step) for step in steps]
@@ -147,7 +149,7 @@ def test_circle_has_a_frame_per_slider_step_with_that_steps_coordinates(data):
 
 
 def test_circle_is_drawn_in_the_order_of_the_angle(data):
-    figure = circle_figure(data.circles["d128-s0"])
+    figure = circle_figure(data.arrays("d128-s0", "embedding_circle"))
     for trace, k in zip(figure.data, KEYS[0], strict=True):
         tokens = np.asarray(trace.customdata)
         assert sorted(tokens[:-1]) == list(range(P))
@@ -160,7 +162,7 @@ def test_circle_is_drawn_in_the_order_of_the_angle(data):
 
 
 def test_circle_keeps_the_strongest_frequencies(data):
-    circles = data.circles["d128-s0"]
+    circles = data.arrays("d128-s0", "embedding_circle")
     wide = circles.isel(frequency=[0, 1, 2, 3, 4, 0, 1, 2]).assign_coords(frequency=[1, 2, 3, 4, 5, 6, 7, 8])
     scale = np.array([1, 1, 0.1, 1, 1, 1, 0.1, 1])[None, :, None, None]
     assert [trace.name for trace in circle_figure(wide * scale).data] == [f"frequency {k}" for k in (1, 2, 4, 5, 6, 8)]
@@ -168,7 +170,7 @@ def test_circle_keeps_the_strongest_frequencies(data):
 
 def test_circle_rejects_other_dimensions(data):
     with pytest.raises(ValueError, match="token"):
-        circle_figure(data.circles["d128-s0"].rename(token="position"))
+        circle_figure(data.arrays("d128-s0", "embedding_circle").rename(token="position"))
 
 
 @pytest.mark.parametrize(
@@ -224,3 +226,24 @@ def test_step_zero_has_a_place_on_the_logarithmic_axis():
 )
 def test_compact(number, text):
     assert compact(number) == text
+
+
+@pytest.mark.parametrize(("n", "columns"), [(1, 2), (2, 2), (3, 2), (6, 2), (4, 3), (5, 3)])
+def test_panels_lie_where_plotly_would_put_them(n, columns):
+    rows = -(-n // columns)
+    layout = placed([f"panel {i}" for i in range(n)], columns, 0.08, 0.24 / rows)
+    theirs = make_subplots(rows, min(columns, n), horizontal_spacing=0.08, vertical_spacing=0.24 / rows).layout
+    for i in range(n):
+        for name in ("xaxis", "yaxis"):
+            mine, other = layout[axis_id(name, i)], theirs[axis_id(name, i)]
+            assert mine["domain"] == pytest.approx(other.domain)
+            assert mine["anchor"] == other.anchor
+        title = layout["annotations"][i]
+        assert (title["text"], title["x"]) == (f"panel {i}", layout[axis_id("xaxis", i)]["domain"][0])
+        assert title["y"] == layout[axis_id("yaxis", i)]["domain"][1]
+
+
+def test_step_axes_are_labelled_in_the_lowest_panels(data):
+    figure = progress_figure(data.results)
+    titles = [figure.layout[axis_id("xaxis", i)].title.text for i in range(6)]
+    assert titles == ["", "", "", "", "training step (log)", "training step (log)"]

@@ -1,4 +1,4 @@
-"""The page: what it holds, what it says, and that it degrades in words instead of failing."""
+"""The overview: what it holds, what it says, and that it degrades in words instead of failing."""
 
 import base64
 import gzip
@@ -11,12 +11,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from probe.report import render_report, verdict, write_report
+from probe.report import render_report, verdict
 from probe.scaling import by_size, transitions
 from tests.report.synthetic import BUDGET, report_data
+from tests.report.synthetic_structure import GROUP, structure_data
 
-SECTIONS = ["verdict", "models", "curves", "progress", "spectrum", "circles", "scale", "reproduce"]
-FIGURES = ["accuracy", "loss", "progress", "spectrum", "circles", "final-accuracy", "time"]
+SECTIONS = ["verdict", "models", "curves", "progress", "scale", "reproduce"]
+FIGURES = ["accuracy", "loss", "progress", "final-accuracy", "time"]
 
 
 class Page(HTMLParser):
@@ -80,12 +81,11 @@ def page(html):
 def test_sections_and_figures_are_there_in_order(html, page):
     assert page.sections == SECTIONS
     assert list(figures(html)) == FIGURES
-    assert [int(n) for n in re.findall(r"<b>Figure (\d+)", html)] == list(range(1, 8))
+    assert [int(n) for n in re.findall(r"<b>Figure (\d+)", html)] == list(range(1, 6))
 
 
-def test_file_is_below_six_megabytes(data, tmp_path):
-    path = write_report(data, tmp_path / "new" / "report.html")
-    assert 1_500_000 < path.stat().st_size < 6_000_000
+def test_file_is_below_six_megabytes(html):
+    assert 1_500_000 < len(html.encode()) < 6_000_000
 
 
 def test_page_asks_for_nothing_outside_itself(html, page):
@@ -119,15 +119,13 @@ def test_table_of_models_holds_the_input(data, page):
             assert float(cell) == pytest.approx(model[f"final_{subset}_accuracy"], abs=5e-5)
 
 
-def test_page_has_one_slider_of_its_own(html):
-    circles = figures(html)["circles"]
-    assert html.count('<input type="range"') == 1
-    assert not any("sliders" in spec["layout"] for spec in circles.values())
+def test_an_overview_alone_says_nothing_of_other_pages(html, page):
+    assert "structure page" not in page.text.lower()
+    assert '<nav id="pages"' not in html
 
 
-def test_first_shown_is_a_model_of_the_largest_size_that_generalized():
-    html = render_report(report_data(sizes={"d16": 1000, "d32": 2000}, seeds=(0, 1), never=("d32-s0", "d32-s1")))
-    assert re.findall(r"<option selected>([^<]*)", html) == ["all sizes", "d16-s0", "d16-s0"]
+def test_first_shown_are_all_sizes(html):
+    assert re.findall(r"<option selected>([^<]*)", html) == ["all sizes"]
 
 
 def test_verdict_counts_and_does_not_overclaim(data, page):
@@ -179,7 +177,7 @@ def test_how_to_reproduce_is_escaped_text(data):
 
 def test_every_caption_names_its_source(html):
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
-    assert len(captions) == 7
+    assert len(captions) == 5
     for caption in captions:
         assert "12 models, seeds 0 to 2, steps 0 to 20,000 (76 evaluations)" in caption
 
@@ -202,38 +200,32 @@ def degraded() -> dict[str, tuple]:
             FIGURES,
         ),
         "nothing memorized": (
-            replace(full, results=results[results["step"] < 30], circles={}),
+            replace(full, results=results[results["step"] < 30]),
             "0 of 4 models grokked",
-            [name for name in FIGURES if name != "circles"],
+            FIGURES,
         ),
         "no Fourier form": (
-            replace(full, results=results[~is_fourier & (results["probe"] != "embedding_spectrum")], circles={}),
+            replace(full, results=results[~is_fourier & (results["probe"] != "embedding_spectrum")]),
             "no key frequencies were found",
             ["accuracy", "loss", "progress", "final-accuracy", "time"],
         ),
-        "no circles": (replace(full, circles={}), "stored embedding", [name for name in FIGURES if name != "circles"]),
         "performance only": (
-            replace(full, results=results[is_performance], circles={}),
+            replace(full, results=results[is_performance]),
             "hold no progress measure",
             ["accuracy", "loss", "final-accuracy", "time"],
         ),
         "no performance": (
             replace(full, results=results[~is_performance]),
             "probe performance was not run",
-            ["progress", "spectrum", "circles"],
+            ["progress"],
         ),
         "diverged": (replace(full, results=broken), "2 of 4 models grokked", FIGURES),
-        "circles that are not numbers": (
-            replace(full, circles={name: array * np.nan for name, array in full.circles.items()}),
-            "grokked",
-            FIGURES,
-        ),
         "one evaluation": (
             replace(full, results=results[results["step"] == BUDGET]),
             "generalization was not measured",
             FIGURES,
         ),
-        "no results": (replace(full, results=results.iloc[:0], circles={}), "hold no model", []),
+        "no results": (replace(full, results=results.iloc[:0]), "hold no model", []),
     }
 
 
@@ -246,3 +238,17 @@ def test_what_is_missing_is_said_and_never_an_error(case):
     assert list(figures(html)) == drawn
     assert sentence in page.text
     assert not re.search(r"\b(nan|inf|None)\b", page.text)
+
+
+def test_progress_of_groups_is_that_of_their_irreps():
+    data = structure_data()
+    html = render_report(replace(data, results=data.results[data.results["model"] == GROUP]))
+    (spec,) = figures(html)["progress"].values()
+    titles = [annotation["text"] for annotation in spec["layout"]["annotations"]]
+    assert titles[:4] == [
+        "restricted loss, all pairs (irreps)",
+        "excluded loss, train pairs (irreps)",
+        "logit FVE (irreps)",
+        "class-FVE (irreps)",
+    ]
+    assert "left out" not in Page(html).text

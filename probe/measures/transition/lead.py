@@ -103,9 +103,8 @@ def lead_times(
     * Its date is where its closest monotone curve (isotonic regression) has covered ``share`` of the way,
       interpolated between evaluations.
     * A measure has a transition if a logistic in log(step + 1) describes it better than a constant and a line
-      (`fit_logistic`), with half of the logistic covered within the steps, and if its way goes in the direction of
-      the logistic and is at least half as long. Test accuracy has one if the run generalizes (`generalized_step`)
-      after the start and ends above its value there.
+      (`fit_logistic`), and if its way goes in the direction of the logistic and is at least half as long. Test
+      accuracy has one if the run generalizes (`generalized_step`) after the start and ends above its value there.
     * No interval is narrower than the evaluations around the dates: a lead shorter than their spacing is not told
       from 0, and the lead of test accuracy over itself is 0.
 
@@ -203,12 +202,8 @@ class _Dated:
         x = np.log1p(at)
         fit, others = logistic_fits(x, curve)
         way = float(_way(at, curve))
-        height, center = fit.parameters[1:3]
-        moves = (
-            all(fit.bic < other.bic for other in others.values())
-            and bool(x[0] <= center <= x[-1])
-            and way * height >= height**2 / 2
-        )
+        height = fit.parameters[1]
+        moves = all(fit.bic < other.bic for other in others.values()) and way * height >= height**2 / 2
         date = float(_share_dates(at, curve[None], share)[0])
         after = int(np.clip(np.searchsorted(at, date), 1, len(at) - 1))
         residual = curve[thinned(x)] - fit.form.values

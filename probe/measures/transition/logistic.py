@@ -69,9 +69,9 @@ def fit_logistic(steps: Steps, curve: Curve, scale: Scale = "log", confidence: f
     x is log(step + 1) (``scale="log"``) or step; in steps, cut a long tail off first, or its evaluations outvote the
     transition. Deviations may be autocorrelated and larger where the curve is steep: `probe.measures.transition.noise`.
 
-    Measured on 1000 simulations each, logistics of 10 to 90 % in .22 of the range, deviations of .08 of the height,
-    everywhere alike or in proportion to the slope: 95 % intervals covered 93 to 97 % with autocorrelations of 0 to .9
-    and 100 or 300 evaluations, 91 to 97 % with up to .8 and 40, and 85 (in proportion to the slope) to 94 % with .9
+    Measured on 500 simulations each, logistics of 10 to 90 % in .22 of the range, deviations of .08 of the height,
+    everywhere alike or in proportion to the slope: 95 % intervals covered 92 to 97 % with autocorrelations of 0 to .9
+    and 100 or 300 evaluations, 92 to 98 % with up to .8 and 40, and 86 (in proportion to the slope) to 94 % with .9
     and 40. White noise, autocorrelated noise, random walks and noisy lines got a date in 0 to 5 % of cases.
 
     Raises ValueError for fewer than 10 evaluations, steps that do not ascend, another length, nan or infinite values.

@@ -16,11 +16,9 @@
     const frame = figure.frames[index];
     element(`${panel}-plot`).dataset.step = frame.name;
     element(`${panel}-at`).textContent = Number(frame.name).toLocaleString("en");
-    const indices = frame.data.map((_, trace) => trace);
-    return Plotly.restyle(element(`${panel}-plot`), {
-      x: frame.data.map((trace) => trace.x),
-      y: frame.data.map((trace) => trace.y),
-    }, indices);
+    const names = new Set(frame.data.flatMap((trace) => Object.keys(trace).filter((name) => name !== "type")));
+    const update = Object.fromEntries([...names].map((name) => [name, frame.data.map((trace) => trace[name])]));
+    return Plotly.restyle(element(`${panel}-plot`), update, frame.data.map((_, trace) => trace));
   }
 
   // Panels of equal aspect shrink with the width: no empty space is kept under them.
@@ -32,7 +30,7 @@
   async function draw(panel, figure) {
     const plot = element(`${panel}-plot`);
     plot.dataset.height = figure.layout.height;
-    plot.dataset.square = Boolean(figure.frames);
+    plot.dataset.square = Boolean(figure.layout.meta?.square);
     const height = heightAt(plot, plot.clientWidth);
     plot.style.minHeight = `${height}px`;
     await Plotly.react(plot, figure.data, { ...figure.layout, height }, config);

@@ -1,4 +1,5 @@
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from scipy.special import expit
 
 from probe.measures.intervals import Interval
 from probe.measures.transition import Lead, LeadTimes, lead_times, leads_over_seeds
-from probe.measures.transition.lead import _share_dates
+from probe.measures.transition.lead import _date, _share_dates
 from probe.measures.transition.noise import Noise
 
 NAN, INF = float("nan"), float("inf")
@@ -103,7 +104,7 @@ def test_a_lead_shorter_than_the_spacing_is_not_told_from_none():
     assert (lead.low, lead.high) == pytest.approx((-width, width))
 
 
-@pytest.mark.parametrize("curve", ["shuffled", "noise", "flat", "line", "untrained", "bump"])
+@pytest.mark.parametrize("curve", ["shuffled", "noise", "flat", "line", "untrained", "bump", "under way"])
 def test_a_measure_without_transition_has_no_date(curve):
     rng = np.random.default_rng(1)
     n = len(STEPS)
@@ -115,6 +116,7 @@ def test_a_measure_without_transition_has_no_date(curve):
         "untrained": 0.02 + 1e-3 * rng.normal(size=n),
         # goes and comes back: there is no way from its first value to its last
         "bump": moves(1000) - moves(8000),
+        "under way": moves(40_000, 0.5),
     }
     found = lead_times(STEPS, ACCURACY, {"m": curves[curve]}).measures["m"]
     assert (found.date, found.lead) == (None, None)
@@ -147,6 +149,13 @@ def test_generalization_at_memorization_is_no_transition():
     accuracy = np.where(STEPS < 1000, 0.1, 1.0)
     train = np.where(STEPS < 1000, 0.2, 1.0)
     assert lead_times(STEPS, accuracy, {"m": moves(5000)}, train).accuracy is None
+    # nor is what is left from .995 to 1
+    assert lead_times(STEPS, 0.995 + 0.005 * ACCURACY, {"m": moves(5000)}).accuracy is None
+
+
+def test_accuracy_that_was_lost_and_comes_back_has_no_way():
+    accuracy = np.where((STEPS > 150) & (STEPS < 5000), 0.1, 1.0)
+    assert lead_times(STEPS, accuracy, {"m": moves(2000)}).accuracy is None
 
 
 def test_any_kind_of_array_and_the_same_again():
@@ -174,6 +183,14 @@ def test_the_closest_monotone_curve():
 def test_a_curve_that_never_covers_the_share_is_dated_last():
     at = np.arange(0.0, 100, 10)
     assert _share_dates(at, np.zeros((1, 10)), 0.5).tolist() == [90]
+
+
+def test_an_interval_of_a_date_ends_within_training_or_not_at_all():
+    at = np.arange(0.0, 1000, 100)
+    one = SimpleNamespace(date=450.0, around=(400.0, 500.0))
+    for moved, expected in ((0, (400, 500)), (100, (250, 650)), (300, (0, INF))):
+        found = _date(at, one, np.array([moved, -moved]), 2.0)
+        assert (found.estimate, found.low, found.high, found.n) == (450, *expected, 10)
 
 
 @pytest.mark.parametrize(("rho", "share"), [(0.5, 0.1), (0.8, 0.5)])

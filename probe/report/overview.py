@@ -1,65 +1,44 @@
-"""The self-contained HTML page: prose, tables and figures in one file that opens by double click, offline.
+"""The overview of a run: what happened, in words, tables and figures, and where to look further."""
 
-plotly.js and the figures are gzipped into the page and unpacked by the browser (DecompressionStream: Chrome and Edge
-80, Firefox 113, Safari 16.4, or newer), which keeps the file at about half of plotly.js alone. The words and the tables
-need no script.
-"""
-
-import base64
-import gzip
-import json
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
-from pathlib import Path
-from string import Template
 
 import numpy as np
 import pandas as pd
-from plotly.offline import get_plotlyjs
 
 from probe.report.data import ReportData
-from probe.report.sections import Panel, Section, sections, steps_and_seeds
+from probe.report.page import Link, Section, anchor, render_page
+from probe.report.sections import sections, steps_and_seeds
 from probe.report.verdict import median_text, steps_text, verdict
 from probe.scaling.transitions import by_size, transitions
 
-
-def write_report(data: ReportData, path: Path | str) -> Path:
-    """Write the report of a run to an HTML file and return its path. Folders are made as needed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_report(data), encoding="utf-8")
-    return path
+LISTED_PAGES = 24
 
 
-def render_report(data: ReportData) -> str:
-    """The report as the text of one HTML file that asks for nothing outside itself."""
+def render_report(data: ReportData, links: Sequence[Link] = (), structure: Mapping[str, str] | None = None) -> str:
+    """The overview as the text of one HTML file that asks for nothing outside itself.
+
+    Args:
+        data: the run.
+        links: to pages of the whole suite.
+        structure: the address of the structure page of each model that has one; None if no such pages are made.
+    """
     table = transitions(data.results)
-    parts = sections(data, table)
-    template = files("probe.report") / "template"
-    numbered = {panel.id: i + 1 for i, panel in enumerate(panel for part in parts for panel in part.panels)}
-    specs = {panel.id: _specs(panel) for part in parts for panel in part.panels}
-    return Template((template / "page.html").read_text("utf-8")).substitute(
-        title=escape(data.suite),
-        description=f"<p>{escape(data.description)}</p>" if data.description else "",
-        style=(template / "page.css").read_text("utf-8"),
-        script=(template / "page.js").read_text("utf-8"),
-        verdict=_verdict(data, table),
-        models=models_table(table),
-        sections="\n".join(_section(part, numbered) for part in parts),
-        contents=_contents(parts),
-        reproduce=_reproduce(data),
-        plotly=_packed_plotly() if specs else "",
-        figures=_packed(json.dumps(specs, separators=(",", ":"))),
-    )
+    words = [
+        Section("verdict", "Verdict", body=_verdict(data, table)),
+        Section("models", "Models", missing=_structure_missing(structure), body=models_table(table, structure)),
+    ]
+    reproduce = Section("reproduce", "How to reproduce", body=_reproduce(data))
+    links = [*links, *_structure_links(structure or {})]
+    return render_page(data.suite, data.description, [*words, *sections(data, table), reproduce], links)
 
 
-def models_table(table: pd.DataFrame) -> str:
+def models_table(table: pd.DataFrame, pages: Mapping[str, str] | None = None) -> str:
     """HTML table with a row per model: when it memorized and generalized, key frequencies, final accuracies.
 
     Args:
         table: what ``probe.scaling.transitions`` returns.
+        pages: addresses to which the names of models lead.
     """
     heads = (
         ("Model", ""), ("Size", ""), ("Seed", "n"), ("Parameters", "n"), ("Memorized at<br>(step)", "n"),
@@ -71,7 +50,9 @@ def models_table(table: pd.DataFrame) -> str:
         late = f'<span class="late">not within {steps_text(model["final_step"])}</span>'
         keys = ", ".join(str(k) for k in model["key_frequencies"]) or "—"
         diverged = f' <span class="late">diverged at {steps_text(model["diverged_step"])}</span>'
-        name = escape(str(model["model"])) + (diverged if np.isfinite(model["diverged_step"]) else "")
+        href = (pages or {}).get(str(model["model"]))
+        name = anchor(Link(href, str(model["model"]))) if href else escape(str(model["model"]))
+        name += diverged if np.isfinite(model["diverged_step"]) else ""
         memorized = _event(model["memorized_step"], model["train_measured"], late)
         generalized = _event(model["generalized_step"], model["test_measured"], late)
         cells = [
@@ -122,37 +103,19 @@ def _verdict(data: ReportData, table: pd.DataFrame) -> str:
     return body
 
 
-def _section(part: Section, numbered: dict[str, int]) -> str:
-    notes = "".join(f'<p class="missing">{escape(text)}</p>' for text in part.missing)
-    panels = "".join(_panel(panel, numbered[panel.id]) for panel in part.panels)
-    body = f'<div class="pair">{panels}</div>' if part.id == "scale" and panels else panels
-    return f'<section id="{part.id}"><h2>{escape(part.title)}</h2>{notes}{body}</section>'
+def _structure_links(pages: Mapping[str, str]) -> list[Link]:
+    if len(pages) > LISTED_PAGES:
+        return [Link("#models", f"Structure of each of {len(pages)} models")]
+    return [Link(href, f"Structure of {model}") for model, href in pages.items()]
 
 
-def _panel(panel: Panel, number: int) -> str:
-    height = max(figure.layout.height for figure in panel.choices.values())
-    controls = ""
-    if len(panel.choices) > 1:
-        options = "".join(
-            f"<option{' selected' if name == panel.start else ''}>{escape(name)}</option>" for name in panel.choices
-        )
-        controls = f'<label>{panel.choice} <select id="{panel.id}-choice">{options}</select></label>'
-    if any(figure.frames for figure in panel.choices.values()):
-        controls += (
-            f'<label class="wide">Training step <input type="range" id="{panel.id}-step" min="0" step="1">'
-            f'<output id="{panel.id}-at" for="{panel.id}-step"></output></label>'
-        )
-    controls = f'<div class="controls">{controls}</div>' if controls else ""
+def _structure_missing(pages: Mapping[str, str] | None) -> tuple[str, ...]:
+    if pages is None or pages:
+        return ()
     return (
-        f'<figure class="panel">{controls}<div class="plot" id="{panel.id}-plot" data-panel="{panel.id}" role="img"'
-        f' aria-label="{escape(panel.title)}" style="min-height:{height}px"></div>'
-        f"<figcaption><b>Figure {number}. {escape(panel.title)}.</b> {escape(panel.caption)}</figcaption></figure>"
+        "No structure page: the results hold nothing of what was built inside a model"
+        " (probes embedding_spectrum, key_frequencies, key_irreps and others).",
     )
-
-
-def _contents(parts: Sequence[Section]) -> str:
-    links = [("verdict", "Verdict"), ("models", "Models"), *((part.id, part.title) for part in parts)]
-    return "".join(f'<a href="#{id}">{escape(title)}</a>' for id, title in [*links, ("reproduce", "How to reproduce")])
 
 
 def _reproduce(data: ReportData) -> str:
@@ -188,22 +151,3 @@ def _accuracy(value: float) -> str:
 
 def _cell(tag: str, text: str, kind: str) -> str:
     return f"<{tag}{' class=n' if kind else ''}>{text}</{tag.split()[0]}>"
-
-
-def _specs(panel: Panel) -> dict[str, object]:
-    """The panel's figures as plotly.js takes them; the page has its own slider, which the keyboard can reach."""
-    specs = {}
-    for name, figure in panel.choices.items():
-        spec = json.loads(figure.to_json())
-        spec["layout"].pop("sliders", None)
-        specs[name] = spec
-    return specs
-
-
-@cache
-def _packed_plotly() -> str:
-    return _packed(get_plotlyjs())
-
-
-def _packed(text: str) -> str:
-    return base64.b64encode(gzip.compress(text.encode("utf-8"), 9, mtime=0)).decode("ascii")

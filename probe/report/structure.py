@@ -1,0 +1,153 @@
+"""The page of one model: what was built inside it, over steps, from the results and the stored arrays."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from probe.report.curves import PROGRESS_MEASURES, progress_figure
+from probe.report.data import ReportData
+from probe.report.irreps import irrep_logits_figure, irrep_shares_figure
+from probe.report.logits import component_loss_figure
+from probe.report.numbers import key_numbers
+from probe.report.one_model import OneModel
+from probe.report.over_steps import COMPANIONS, MAX_LINES, MEASURES, measures_figure
+from probe.report.page import Link, Panel, Section, render_page
+from probe.report.sections import CHUGHTAI, NANDA
+from probe.report.structure_sections import FOURIER, fourier_sections
+from probe.report.units import neuron_clusters_figure
+
+OUTCOME = ("performance", "weights")
+"""Probes of what a model does and how large it is, which the overview shows."""
+IRREPS = ("key_irreps", "irrep_progress", "irrep_power")
+MAX_PANELS = 24
+_SPECTRA = ("embedding_spectrum", "neuron_logit_spectrum")
+
+
+def structure_models(results: pd.DataFrame) -> list[str]:
+    """Models that have something to show of what was built inside them, in the order of the table."""
+    inside = results[~results["probe"].isin(OUTCOME) & results["value"].notna()]
+    return [str(model) for model in inside["model"].unique()]
+
+
+def render_structure(data: ReportData, name: str, links: Sequence[Link] = ()) -> str:
+    """The structure page of a model as the text of one HTML file that asks for nothing outside itself.
+
+    Args:
+        data: the run.
+        name: of the model, one of ``structure_models``.
+        links: to the other pages of the report.
+    """
+    model = OneModel.of(data, name)
+    numbers = key_numbers(model, data.tasks.get(name, ""), data.stopped.get(name, ""))
+    sections = [Section("numbers", "Key numbers", body=numbers), *structure_sections(model)]
+    return render_page(f"Structure of {name}", f"Suite {data.suite}. {data.description}".strip(), sections, links)
+
+
+def structure_sections(model: OneModel) -> list[Section]:
+    """The figure sections of a model's page in reading order; last, why others are left out."""
+    found = [*fourier_sections(model), irreps(model), progress(model), other_measures(model)]
+    reasons = [
+        reason.replace("Left out:", f"{section.title}:", 1)
+        for section in found
+        for reason in section.missing
+        if not section.panels
+    ]
+    left_out = [Section("left-out", "Left out", missing=tuple(reasons))] if reasons else []
+    return [*(section for section in found if section.panels), *left_out]
+
+
+def irreps(model: OneModel) -> Section:
+    title = "Irreducible representations"
+    if not any(model.has(probe) for probe in IRREPS):
+        reason = (
+            f"Left out: the results hold no irreps (probes {', '.join(IRREPS)}; they need an operation that is the"
+            " product of a group)."
+        )
+        return Section("irreps", title, missing=(reason,))
+    panels, missing = [], []
+    if model.has("irrep_progress", "logit_cosine"):
+        caption = (
+            f"{model.source} Cosine of the logits with the character of each irrep at a b c⁻¹, and the loss on training"
+            f" pairs with one key irrep's components removed from the logits ({CHUGHTAI})."
+            f"{_at_most(model, 'irrep_progress')}"
+        )
+        drawn = {"": irrep_logits_figure(model.rows, model.name)}
+        panels.append(Panel("irrep-logits", "Each irrep in the logits", caption, drawn))
+    else:
+        missing.append("Left out: irreps of the logits (probe irrep_progress).")
+    if model.has("irrep_power", "power_share", "neuron_product"):
+        caption = (
+            f"{model.source} Share of W_E's power, and of the variance of the last block's neurons over all inputs, in"
+            " the matrix elements of each irrep; neurons as functions of the first operand, of the second, and of"
+            f" their product, which is what the algorithm needs ({CHUGHTAI}).{_at_most(model, 'irrep_power')}"
+        )
+        drawn = {"": irrep_shares_figure(model.rows, model.name)}
+        panels.append(Panel("irrep-shares", "Each irrep in the embedding and in the neurons", caption, drawn))
+    else:
+        missing.append("Left out: irreps of the embedding and the neurons (probe irrep_power).")
+    if model.has("irrep_power", "single_irrep_share"):
+        caption = f"{model.source} A neuron is of an irrep if that explains more than .85 of its variance."
+        drawn = {"": neuron_clusters_figure(model.rows, model.name, "irrep_power")}
+        panels.append(Panel("irrep-clusters", "Neurons that are of one irrep", caption, drawn))
+    return Section("irreps", title, tuple(panels), tuple(missing))
+
+
+def progress(model: OneModel) -> Section:
+    title = "Progress measures"
+    panels = []
+    if any(model.has(probe, metric) for _, _, (probe, metric, _), _ in PROGRESS_MEASURES):
+        caption = (
+            f"{model.source} Restricted loss keeps only the key frequencies (irreps) of the final step in the logits,"
+            " excluded loss (train pairs) removes them all; logit FVE: share of the double-centred logits' variance in"
+            f" their cos w(a+b-c) (characters), sum-FVE (class-FVE): in any function of a+b-c (any class function);"
+            f" Gini of the embedding's Fourier norms; squared weights: all parameters ({NANDA}; {CHUGHTAI})."
+        )
+        panels.append(Panel("progress", "Progress measures of this model", caption, {"": progress_figure(model.rows)}))
+    if model.has("fourier_progress", "restricted_loss") or model.has("irrep_progress", "restricted_loss"):
+        caption = (
+            f"{model.source} Loss with only the key frequencies (or irreps) in the logits. Restricted: all their"
+            " components. Trig (character) loss: only the directions cos w(a+b-c) (the characters), which is what the"
+            " algorithm needs."
+        )
+        drawn = {"": component_loss_figure(model.rows, model.name)}
+        panels.append(Panel("component-loss", "Loss with only the key components", caption, drawn))
+    missing: tuple[str, ...] = ()
+    if not any(model.has(probe) for probe in ("fourier_progress", "irrep_progress")):
+        missing = ("Left out: restricted and excluded loss (probe fourier_progress or irrep_progress).",)
+    return Section("progress", title, tuple(panels), missing)
+
+
+def other_measures(model: OneModel) -> Section:
+    """Every measure that has no figure of its own, whoever wrote its probe."""
+    title = "Other measures"
+    mine = model.rows[~model.rows["probe"].isin([*OUTCOME, *IRREPS, *FOURIER, *_SPECTRA])]
+    found = set(mine[["probe", "metric"]].itertuples(index=False, name=None))
+    bases = sorted(place for place in found if not _is_companion(place, found))
+    known = [place for place in MEASURES if place in bases]
+    measures = [*known, *(place for place in bases if place not in known)]
+    if not measures:
+        reason = "Left out: the results hold no other measures (probes algorithm, representation, complexity)."
+        return Section("other", title, missing=(reason,))
+    probes = list(dict.fromkeys(probe for probe, _ in measures))
+    caption = (
+        f"{model.source} Probes {', '.join(probes)}. Shaded bands are 95 % intervals, dotted lines the same measure on"
+        f" shuffled data, where a probe gives them.{_at_most(model, *probes)}"
+    )
+    more = measures[MAX_PANELS:]
+    if more:
+        caption += f" Not drawn: {', '.join(metric for _, metric in more)}."
+    drawn = {"": measures_figure(model.rows, model.name, measures[:MAX_PANELS])}
+    return Section("other", title, (Panel("other-measures", "Other measures over steps", caption, drawn),))
+
+
+def _at_most(model: OneModel, *probes: str) -> str:
+    """A sentence where there are more lines than are drawn."""
+    if model.most_lines(*probes) <= MAX_LINES:
+        return ""
+    return f" Of more than {MAX_LINES} lines a panel shows the keys' and then those with the largest values."
+
+
+def _is_companion(place: tuple[str, str], found: set[tuple[str, str]]) -> bool:
+    """Whether rows are the interval or the null of another metric."""
+    probe, metric = place
+    return any(metric.endswith(end) and (probe, metric.removesuffix(end)) in found for end in COMPANIONS)

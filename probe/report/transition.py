@@ -1,0 +1,49 @@
+"""The transition page of a run: when each thing happened, what moved first, and which runs generalize."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from probe.report.data import ReportData
+from probe.report.page import Link, Section, render_page
+from probe.report.transition_sections import fits, foreseen, fractions, leads, outcome, timeline
+from probe.scaling.leads import run_leads
+from probe.scaling.transitions import transitions
+
+
+def has_transition(results: pd.DataFrame) -> bool:
+    """Whether a transition page has something to say: any model was evaluated on pairs that it was not trained on."""
+    return len(results) > 0 and bool(transitions(results)["test_measured"].any())
+
+
+def render_transition(data: ReportData, links: Sequence[Link] = ()) -> str:
+    """The transition page as the text of one HTML file that asks for nothing outside itself.
+
+    Args:
+        data: the run.
+        links: to the other pages of the report.
+    """
+    description = f"Suite {data.suite}. {data.description}".strip()
+    title = "Transitions: what happened when"
+    return render_page(title, description, transition_sections(data), links)
+
+
+def transition_sections(data: ReportData) -> list[Section]:
+    """The sections of the transition page in reading order; last, why others are left out.
+
+    Args:
+        data: the run; ``has_transition`` holds of its results.
+    """
+    table, runs = transitions(data.results), run_leads(data.results)
+    found = [
+        timeline(data, table, runs),
+        leads(data, table, runs),
+        fits(data),
+        outcome(data, data.settings),
+        fractions(data, table, data.settings),
+        foreseen(data, data.settings),
+    ]
+    shown = [section for section in found if section.panels or section.body]
+    reasons = [reason for section in found if section not in shown for reason in section.missing]
+    left_out = [Section("left-out", "Left out", missing=tuple(reasons))] if reasons else []
+    return [*shown, *left_out]
