@@ -10,7 +10,7 @@ from probe.report.panels import axis_id, band, finish, grid, legend, line
 from probe.report.style import MUTED, Mark, StepAxis, mark_of
 
 if TYPE_CHECKING:
-    from probe.measures.transition.early_warning import EarlyWarning
+    from probe.measures.transition.forecasting import EarlyWarning
 
 SCORES = {
     "auc": "AUC of whether a run generalizes",

@@ -10,7 +10,7 @@ from probe.scaling.measures import MEASURES, measure_curves
 from probe.scaling.transitions import transitions
 
 if TYPE_CHECKING:
-    from probe.measures.transition.early_warning import EarlyWarning
+    from probe.measures.transition.forecasting import EarlyWarning
 
 MIN_RUNS = 20
 _MIN_GROUPS = 5
@@ -32,7 +32,7 @@ def foresight(results: pd.DataFrame, settings: pd.DataFrame) -> "EarlyWarning":
     Raises:
         ValueError: fewer than 20 runs with train and test accuracy, or no step can be scored.
     """
-    from probe.measures.transition.early_warning import early_warning
+    from probe.measures.transition.forecasting import early_warning
 
     curves = {str(model): measure_curves(rows) for model, rows in results.groupby("model", sort=False)}
     curves = {model: found for model, found in curves.items() if {"train accuracy", "test accuracy"} <= set(found)}

@@ -5,7 +5,7 @@
 * ``piecewise``      change points, as many as the curve asks for, with their intervals
 * ``lead``           which measure moves before test accuracy, and by how many steps
 * ``outcomes``       comprehension, grokking, memorization, confusion
-* ``early_warning``  whether and when a run will generalize, from measures up to a step, scored on held-out runs
+* ``forecasting``    whether and when a run will generalize, from measures up to a step, scored on held-out runs
 * ``critical``       time to generalize against train fraction, and the fraction below which it never happens
 
 ``curves`` checks what they are given, ``noise`` is the law of the deviations that fits rest on, ``censored`` and
@@ -27,6 +27,7 @@ from probe.measures.transition.dates import (
     peak_step,
     phases,
 )
+from probe.measures.transition.forecasting import EarlyWarning, early_warning
 from probe.measures.transition.lead import Lead, LeadTimes, SeedLeads, lead_times, leads_over_seeds
 from probe.measures.transition.logistic import LogisticFit, fit_logistic
 from probe.measures.transition.outcomes import LEARNING_PHASES, learning_phase, learning_phase_of_curves
@@ -36,6 +37,7 @@ __all__ = [
     "LEARNING_PHASES",
     "CriticalBracket",
     "CriticalFraction",
+    "EarlyWarning",
     "Lead",
     "LeadTimes",
     "LogisticFit",
@@ -44,6 +46,7 @@ __all__ = [
     "SeedLeads",
     "Stretch",
     "critical_fraction_bracket",
+    "early_warning",
     "first_step_below",
     "fit_critical_fraction",
     "fit_logistic",

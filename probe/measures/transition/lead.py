@@ -225,10 +225,8 @@ def _share_dates(
     way = _way(at, curves)
     for i in np.flatnonzero(way):
         covered = isotonic_regression((curves[i] - curves[i, 0]) / way[i])
-        after = int(np.searchsorted(covered, share))
-        if after == 0:
-            dates[i] = at[0]
-        elif after < len(at):
+        after = int(np.searchsorted(covered, share))  # not 0: the first value has covered nothing
+        if after < len(at):
             dates[i] = np.interp(share, covered[after - 1 : after + 1], at[after - 1 : after + 1])
     return dates
 

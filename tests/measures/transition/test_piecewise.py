@@ -97,6 +97,7 @@ def test_pieces_of_less_than_two_evaluations_do_not_count():
 
     x = np.arange(10.0)
     assert _in_order(x, Fit(1.5, 4.0))
+    assert _in_order(x, Fit(1.0, 4.0))  # an evaluation at a break ends the piece before it
     assert not _in_order(x, Fit(0.5, 4.0))
     assert not _in_order(x, Fit(4.0, 1.5))
     assert not _in_order(x, Fit(4.2, 5.5))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from probe.measures.transition.early_warning import _percentiles, early_warning
+from probe.measures.transition.forecasting import _percentiles, early_warning
 
 NAN, INF = float("nan"), float("inf")
 BUDGET = 10_000
