@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 from probe import storage
 from probe.batch.schema import Batch, FolderSuite, ProbeSpec, TrainedSuite, parse_batch
@@ -160,11 +161,17 @@ class Run:
 
     def n_to_measure(self) -> int:
         """Units of work in all, also of models that are still in training."""
-        tasks, n = self.tasks(), 0
-        for model, (_, n_expected) in self.models().items():
-            once, each = self._probes(tasks[model])
-            n += bool(once) + n_expected * bool(each)
-        return n
+        expected = {model: n_expected for model, (_, n_expected) in self.models().items()}
+        return sum(once + expected[model] * each for model, (once, each) in self._kinds.items())
+
+    @cached_property
+    def _kinds(self) -> dict[str, tuple[bool, bool]]:
+        """Whether anything is measured once on a model, and on each of its checkpoints; asked anew at every look."""
+        found = {}
+        for model, task in self.tasks().items():
+            once, each = self._probes(task)
+            found[model] = bool(once), bool(each)
+        return found
 
     def n_results(self) -> int:
         """Results files there are."""
