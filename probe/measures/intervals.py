@@ -46,8 +46,7 @@ def bootstrap_interval(
         raise ValueError(f"values: shape {data.shape} given, expected one or more numbers, one per seed")
     if np.isnan(data).any() or np.isneginf(data).any():
         raise ValueError(f"values: {data.tolist()} given, expected numbers, or +inf for censored ones")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: {confidence} given, expected a number between 0 and 1, such as 0.95")
+    check_confidence(confidence)
     if statistic not in ("median", "mean"):
         raise ValueError(f"statistic: {statistic!r} given, expected 'median' or 'mean'")
     n = len(data)
@@ -63,3 +62,9 @@ def bootstrap_interval(
     resampled = reduce(data[chosen], axis=1)
     low, high = np.quantile(resampled, (tail, 1 - tail), method="inverted_cdf")
     return Interval(estimate, float(low), float(high), n)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError unless 0 < confidence < 1."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: {confidence} given, expected a number between 0 and 1, such as 0.95")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probe.measures.intervals import Interval, bootstrap_interval
+from probe.measures.intervals import Interval, bootstrap_interval, check_confidence
 
 INF = float("inf")
 
@@ -94,3 +94,10 @@ def test_ends_are_ordered_within_the_range_and_equivariant(values, statistic):
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_interval(**arguments)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 1.5, -0.1, np.nan])
+def test_confidence(confidence):
+    with pytest.raises(ValueError, match="confidence: "):
+        check_confidence(confidence)
+    check_confidence(0.5)

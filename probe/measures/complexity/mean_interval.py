@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.stats import t
 from torch import Tensor
 
-from probe.measures.intervals import Interval
+from probe.measures.intervals import Interval, check_confidence
 
 
 def t_interval(values: Float[Tensor, " estimate"], confidence: float) -> Interval:
@@ -17,8 +17,7 @@ def t_interval(values: Float[Tensor, " estimate"], confidence: float) -> Interva
 
     Raises ValueError for a confidence outside (0, 1).
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: {confidence} given, expected a number between 0 and 1, such as 0.95")
+    check_confidence(confidence)
     values, n = values.to(torch.float64), len(values)
     mean = values.mean().item()
     half = float(t.ppf((1 + confidence) / 2, n - 1)) * values.std().item() / math.sqrt(n)

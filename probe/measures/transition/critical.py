@@ -17,6 +17,7 @@ from scipy import optimize, stats
 from torch import Tensor
 
 from probe.measures.arrays import checked
+from probe.measures.intervals import check_confidence
 from probe.measures.transition.censored import CensoredFit, fit_censored
 
 Runs = Sequence[float] | Float[np.ndarray | Tensor, " run"]
@@ -84,8 +85,7 @@ def fit_critical_fraction(
     """
     f, t, observed = _checked_runs(fractions, steps)
     limit = _checked_budget(budget, t, observed)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: {confidence} given, expected a number between 0 and 1, such as 0.95")
+    check_confidence(confidence)
     if len(np.unique(f)) < 3:
         raise ValueError(f"fractions: {np.unique(f).tolist()} given, expected at least 3 different ones")
     n = int(observed.sum())
@@ -178,8 +178,7 @@ def critical_fraction_bracket(fractions: Runs, steps: Runs, confidence: float = 
     Raises ValueError for fractions outside (0, 1], steps that are not above 0, or a confidence outside (0, 1).
     """
     f, _, observed = _checked_runs(fractions, steps)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: {confidence} given, expected a number between 0 and 1, such as 0.95")
+    check_confidence(confidence)
     at, index = np.unique(f, return_inverse=True)
     n_at = np.bincount(index)
     generalized = np.bincount(index, weights=observed)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probe.measures.arrays import checked
+from probe.measures.intervals import Interval
 
 Steps = Sequence[int] | np.ndarray | Tensor
 Curve = Sequence[float] | np.ndarray | Tensor
@@ -69,7 +70,7 @@ def off_scale(x: float, scale: Scale) -> float:
     return float(np.expm1(x)) if scale == "log" else float(x)
 
 
-def checked_confidence(confidence: float) -> None:
-    """A ValueError unless 0 < confidence < 1."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: {confidence} given, expected a number between 0 and 1, such as 0.95")
+def date_interval(date: float, low: float, high: float, x: Float[np.ndarray, " step"], scale: Scale) -> Interval:
+    """A date on the scale of a fit and its interval, in steps: not before the first x, inf beyond the last."""
+    ends = off_scale(max(low, x[0]), scale), off_scale(high, scale) if high <= x[-1] else np.inf
+    return Interval(off_scale(date, scale), *ends, len(x))

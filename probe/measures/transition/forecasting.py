@@ -24,6 +24,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from probe.measures.intervals import check_confidence
 from probe.measures.transition.censored import fit_censored
 from probe.measures.transition.concordance import earlier_pairs, pair_score
 from probe.measures.transition.curves import Steps, checked_steps
@@ -102,8 +103,7 @@ def early_warning(
     for name in names:
         if name not in curves:
             raise ValueError(f"baseline: {name!r} given, expected names of measures: {', '.join(curves)}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: {confidence} given, expected a number between 0 and 1, such as 0.95")
+    check_confidence(confidence)
     members = _checked_groups(groups, len(dates))
     values = np.stack(list(curves.values()))
     in_baseline = np.array([name in names for name in curves])

@@ -19,12 +19,11 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from probe.measures.intervals import Interval, bootstrap_interval
+from probe.measures.intervals import Interval, bootstrap_interval, check_confidence
 from probe.measures.transition.curves import (
     Curve,
     Steps,
     checked_accuracies,
-    checked_confidence,
     checked_curve,
     checked_steps,
 )
@@ -119,7 +118,7 @@ def lead_times(
     accuracy = checked_curve(checked_accuracies(test_accuracy, "test_accuracy", len(at)), "test_accuracy", len(at))
     if not 0 < share < 1:
         raise ValueError(f"share: {share} given, expected a number between 0 and 1, such as 0.5")
-    checked_confidence(confidence)
+    check_confidence(confidence)
     if not measures:
         raise ValueError("measures: none given, expected one curve or more by name")
     curves = {name: checked_curve(curve, f"measures[{name!r}]", len(at)) for name, curve in measures.items()}

@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
 
-from probe.measures.intervals import Interval
+from probe.measures.intervals import Interval, check_confidence
 from probe.measures.transition.curves import (
     Curve,
     Scale,
     Steps,
-    checked_confidence,
     checked_curve,
     checked_steps,
+    date_interval,
     off_scale,
     on_scale,
 )
@@ -78,7 +78,7 @@ def fit_logistic(steps: Steps, curve: Curve, scale: Scale = "log", confidence: f
     """
     at = checked_steps(steps, MIN_EVALUATIONS)
     values = checked_curve(curve, "curve", len(at))
-    checked_confidence(confidence)
+    check_confidence(confidence)
     x = on_scale(at, scale)
     fit, others = logistic_fits(x, values)
     bic = {**{name: other.bic for name, other in others.items()}, "logistic": fit.bic}
@@ -86,9 +86,8 @@ def fit_logistic(steps: Steps, curve: Curve, scale: Scale = "log", confidence: f
     before, height, center, log_width = (float(p) for p in fit.parameters)
     date = start = end = None
     if form == "logistic" and x[0] <= center <= x[-1]:
-        low, high = _interval(x[thinned(x)], fit, confidence)
-        ends = (off_scale(low, scale), off_scale(high, scale) if high <= x[-1] else np.inf)
-        date = Interval(off_scale(center, scale), *ends, len(fit.form.values))
+        used = x[thinned(x)]
+        date = date_interval(center, *_interval(used, fit, confidence), used, scale)
         ten_to_fifty = np.log(9) * np.exp(log_width)
         start, end = (off_scale(max(center + side * ten_to_fifty, x[0]), scale) for side in (-1, 1))
     rho, n = fit.noise.autocorrelation, len(fit.form.values)
@@ -102,7 +101,7 @@ def _interval(x: Float[np.ndarray, " step"], fit: CurveFit, confidence: float) -
     if np.exp(log_width) < (x[after] - x[after - 1]) / 10:
         return x[after - 1], x[after]
     half = fit.half_widths(confidence)[2]
-    return max(center - half, x[0]), center + half
+    return center - half, center + half
 
 
 def logistic_fits(

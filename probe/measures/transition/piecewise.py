@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from probe.measures.intervals import Interval
+from probe.measures.intervals import Interval, check_confidence
 from probe.measures.transition.curves import (
     Curve,
     Scale,
     Steps,
-    checked_confidence,
     checked_curve,
     checked_steps,
-    off_scale,
+    date_interval,
     on_scale,
 )
 from probe.measures.transition.noise import (
@@ -79,7 +78,7 @@ def fit_piecewise_linear(
     most = min(3, (len(at) - 7) // 3)
     if not 1 <= max_breaks <= most:
         raise ValueError(f"max_breaks: {max_breaks} given, expected 1 to {most} for {len(at)} evaluations")
-    checked_confidence(confidence)
+    check_confidence(confidence)
     x = on_scale(at, scale)
     used = thinned(x)
     x, values = x[used], values[used]
@@ -98,19 +97,16 @@ def fit_piecewise_linear(
     slopes = slope + np.concatenate([[0.0], np.cumsum(turns)])
     knots = level + np.concatenate([[0.0], np.cumsum(slopes * np.diff([x[0], *places, x[-1]]))])
     return PiecewiseLinearFit(
-        breaks=tuple(_date(place, width, x, scale) for place, width in zip(places, half, strict=True)),
+        breaks=tuple(
+            date_interval(place, place - width, place + width, x, scale)
+            for place, width in zip(places, half, strict=True)
+        ),
         slopes=tuple(slopes.tolist()),
         knots=tuple(knots.tolist()),
         bic={name: fitted.bic for name, fitted in fits.items()},
         autocorrelation=fit.noise.autocorrelation,
         n=len(x),
     )
-
-
-def _date(place: float, half: float, x: Float[np.ndarray, " step"], scale: Scale) -> Interval:
-    low, high = max(place - half, x[0]), place + half
-    ends = off_scale(low, scale), off_scale(high, scale) if high <= x[-1] else np.inf
-    return Interval(off_scale(place, scale), *ends, len(x))
 
 
 def _pieces(x: Float[np.ndarray, " step"]) -> FormAt:

@@ -4,7 +4,6 @@ import torch
 
 from probe.measures.transition.curves import (
     checked_accuracies,
-    checked_confidence,
     checked_curve,
     checked_curves,
     checked_steps,
@@ -88,10 +87,3 @@ def test_scales():
         assert [off_scale(x, scale) for x in on_scale(steps, scale)] == pytest.approx(steps.tolist())
     with pytest.raises(ValueError, match="scale: 'sqrt' given, expected 'log' or 'linear'"):
         on_scale(steps, "sqrt")
-
-
-@pytest.mark.parametrize("confidence", [0, 1, 1.5, -0.1, NAN])
-def test_confidence(confidence):
-    with pytest.raises(ValueError, match="confidence: "):
-        checked_confidence(confidence)
-    checked_confidence(0.5)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from probe.measures.transition import fit_piecewise_linear
+from probe.measures.transition.curves import date_interval
 from probe.measures.transition.noise import Noise
-from probe.measures.transition.piecewise import _date, _in_order, _pieces, _start
+from probe.measures.transition.piecewise import _in_order, _pieces, _start
 
 NAN, INF = float("nan"), float("inf")
 STEPS = np.arange(81) * 100
@@ -147,7 +148,8 @@ def test_max_breaks_is_a_limit():
 
 def test_an_interval_ends_within_training_or_not_at_all():
     x = np.log1p([10.0, 100.0, 1000.0])
-    inside, after, before = (_date(np.log1p(at), 0.5, x, "log") for at in (200, 800, 12))
+    places = (np.log1p(at) for at in (200, 800, 12))
+    inside, after, before = (date_interval(place, place - 0.5, place + 0.5, x, "log") for place in places)
     assert (inside.low, inside.high) == pytest.approx((201 / np.exp(0.5) - 1, 201 * np.exp(0.5) - 1))
     assert after.estimate == pytest.approx(800)
     assert after.high == INF
