@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from probe import algebra
-from probe.tasks.splits import drawn_by_orbit
+from probe.algebra import CyclicForm, Group, GroupForm
+from probe.algebra import group as group_by_name
+from probe.tasks.splits import check_split, check_trained, drawn_by_orbit, scored_apart
 
 GroupSplit = Literal["unordered", "ordered"]
 SPLITS = ("unordered", "ordered")
@@ -49,25 +50,16 @@ class GroupComposition:
 
     def __post_init__(self) -> None:
         try:
-            order = self._group.order
+            group_by_name(self.group)
         except ValueError as error:
             raise ValueError(str(error).replace("name:", "group:", 1)) from error
-        if self.split not in SPLITS:
-            raise ValueError(f"split: got {self.split!r}; expected one of {', '.join(SPLITS)}")
-        if not 0 < self.train_fraction <= 1:
-            raise ValueError(f"train_fraction: got {self.train_fraction}; expected a share above 0 and at most 1")
-        if self.seed < 0:
-            raise ValueError(f"seed: got {self.seed}; expected 0 or more")
-        if not self.train_mask.any():
-            raise ValueError(
-                f"train_fraction: {self.train_fraction} of {order**2} examples is none;"
-                f" expected at least {1 / order**2:.2g}"
-            )
+        check_split(self.split, SPLITS, self.train_fraction, self.seed)
+        check_trained(self.train_mask, self.train_fraction)
 
     @property
-    def _group(self) -> algebra.Group:
+    def _group(self) -> Group:
         # not kept: tasks are sent to workers, and the group is found again by its name
-        return algebra.group(self.group)
+        return group_by_name(self.group)
 
     @property
     def d_vocab(self) -> int:
@@ -125,16 +117,10 @@ class GroupComposition:
         """
         a, b = self.operands.T
         mirror_trained = self.train_mask[b * self._group.order + a]
-        named = {
-            "train": self.train_mask,
-            "test": ~self.train_mask,
-            "test_nonmirror": ~self.train_mask & ~(mirror_trained & self._commuting),
-            "all": np.ones(len(self.operands), dtype=bool),
-        }
-        return {name: mask for name, mask in named.items() if mask.any()}
+        return scored_apart(self.train_mask, mirror_trained & self._commuting)
 
     @cached_property
-    def cyclic_form(self) -> algebra.CyclicForm | None:
+    def cyclic_form(self) -> CyclicForm | None:
         """The product as an addition in Z_n, by powers of the first element of order n; None if there is none.
 
         So it is there for C_n, and for groups that are cyclic by another name, such as C2xC3 and A3.
@@ -146,10 +132,10 @@ class GroupComposition:
         powers = np.full(n, self._group.identity)
         for i in range(1, n):
             powers[i] = self._group.table[powers[i - 1], whole[0]]
-        return algebra.CyclicForm(n, powers, powers, powers)
+        return CyclicForm(n, powers, powers, powers)
 
     @property
-    def group_form(self) -> algebra.GroupForm:
+    def group_form(self) -> GroupForm:
         """The product itself: tokens are elements."""
         t = np.arange(self._group.order)
-        return algebra.GroupForm(self._group, t, t, t)
+        return GroupForm(self._group, t, t, t)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from probe.algebra import MAX_ORDER, GroupForm, cyclic, group
-from probe.tasks.splits import drawn_by_orbit
+from probe.tasks.splits import check_split, check_trained, drawn_by_orbit, scored_apart
 
 Operation = Literal["a+b", "a-b", "a*b", "a/b", "a^2+b^2", "a^2+ab+b^2", "a^3+ab"]
 Split = Literal["unordered", "ordered", "ordered-python", "ordered-torch"]
@@ -64,13 +64,9 @@ class ModularArithmetic:
     def __post_init__(self) -> None:
         if self.p < 2:
             raise ValueError(f"p: got {self.p}; expected a modulus of at least 2")
-        for name, allowed in (("operation", OPERATIONS), ("split", SPLITS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
-        if not 0 < self.train_fraction <= 1:
-            raise ValueError(f"train_fraction: got {self.train_fraction}; expected a share above 0 and at most 1")
-        if self.seed < 0:
-            raise ValueError(f"seed: got {self.seed}; expected 0 or more")
+        if self.operation not in OPERATIONS:
+            raise ValueError(f"operation: got {self.operation!r}; expected one of {', '.join(OPERATIONS)}")
+        check_split(self.split, SPLITS, self.train_fraction, self.seed)
         if self.operation == "a/b" and not _is_prime(self.p):
             raise ValueError(
                 f"operation: a/b is not defined modulo p = {self.p}, which is not prime (some b have no inverse);"
@@ -78,11 +74,7 @@ class ModularArithmetic:
             )
         if self.split.startswith("ordered-") and self.operation == "a/b":
             raise ValueError(f"split: {self.split!r} shuffles all p * p pairs, and a/b leaves b = 0 out; use 'ordered'")
-        if not self.train_mask.any():
-            raise ValueError(
-                f"train_fraction: {self.train_fraction} of {len(self.answers)} examples is none;"
-                f" expected at least {1 / len(self.answers):.2g}"
-            )
+        check_trained(self.train_mask, self.train_fraction)
 
     @property
     def d_vocab(self) -> int:
@@ -151,13 +143,7 @@ class ModularArithmetic:
         grid = np.zeros((self.p, self.p), dtype=bool)
         a, b = self.operands.T
         grid[a, b] = self.train_mask
-        named = {
-            "train": self.train_mask,
-            "test": ~self.train_mask,
-            "test_nonmirror": ~self.train_mask & ~grid[b, a],
-            "all": np.ones(len(self.operands), dtype=bool),
-        }
-        return {name: mask for name, mask in named.items() if mask.any()}
+        return scored_apart(self.train_mask, grid[b, a])
 
     @cached_property
     def cyclic_form(self) -> cyclic.CyclicForm | None:

@@ -1,7 +1,43 @@
-"""Which examples are trained on, where some of them belong together."""
+"""How examples of operations on two operands are split: checks, which are trained on, which are scored apart."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int
+
+
+def check_split(split: str, allowed: Sequence[str], train_fraction: float, seed: int) -> None:
+    """Raise ValueError, naming the field, unless a split can be drawn so."""
+    if split not in allowed:
+        raise ValueError(f"split: got {split!r}; expected one of {', '.join(allowed)}")
+    if not 0 < train_fraction <= 1:
+        raise ValueError(f"train_fraction: got {train_fraction}; expected a share above 0 and at most 1")
+    if seed < 0:
+        raise ValueError(f"seed: got {seed}; expected 0 or more")
+
+
+def check_trained(train_mask: Bool[np.ndarray, " example"], train_fraction: float) -> None:
+    """Raise ValueError if the share is less than one example."""
+    if not train_mask.any():
+        n = len(train_mask)
+        raise ValueError(f"train_fraction: {train_fraction} of {n} examples is none; expected at least {1 / n:.2g}")
+
+
+def scored_apart(
+    train_mask: Bool[np.ndarray, " example"], trained_mirror: Bool[np.ndarray, " example"]
+) -> dict[str, Bool[np.ndarray, " example"]]:
+    """Sets of examples that are scored apart; an empty one is left out.
+
+    ``trained_mirror``: examples (a, b) that a model which memorized (b, a) answers by lookup. ``test_nonmirror`` leaves
+    them out.
+    """
+    named = {
+        "train": train_mask,
+        "test": ~train_mask,
+        "test_nonmirror": ~train_mask & ~trained_mirror,
+        "all": np.ones(len(train_mask), dtype=bool),
+    }
+    return {name: mask for name, mask in named.items() if mask.any()}
 
 
 def drawn_by_orbit(
