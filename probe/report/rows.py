@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from probe.scaling.transitions import keys_found
+
 
 def rows_of(results: pd.DataFrame, model: str, probe: str, *metrics: str) -> pd.DataFrame:
     """The rows of a model, a probe and any of these metrics whose value is finite; all metrics if none is given.
@@ -23,14 +25,9 @@ def rows_of(results: pd.DataFrame, model: str, probe: str, *metrics: str) -> pd.
 
 def key_frequencies_of(results: pd.DataFrame, model: str) -> list[int]:
     """The key frequencies of a model, ascending; empty if none were found or looked for."""
-    return sorted(int(key) for key in _keys(results, model, "key_frequencies"))
+    return sorted(map(int, keys_found(results[results["model"] == model], "key_frequencies")))
 
 
 def key_irreps_of(results: pd.DataFrame, model: str) -> list[str]:
     """The key irreps of a model, in the order of the table; empty if none were found or looked for."""
-    return _keys(results, model, "key_irreps")
-
-
-def _keys(results: pd.DataFrame, model: str, probe: str) -> list[str]:
-    rows = results[(results["probe"] == probe) & (results["model"] == model)]
-    return list(dict.fromkeys(rows.loc[(rows["metric"] == "is_key") & (rows["value"] == 1), "key"].astype(str)))
+    return keys_found(results[results["model"] == model], "key_irreps")

@@ -28,7 +28,7 @@ def sections(data: ReportData, transitions: pd.DataFrame) -> list[Section]:
         data: the run.
         transitions: what ``probe.scaling.transitions`` returns for its results.
     """
-    source = _source(data, transitions)
+    source = source_of(data)
     return [
         _curves(data, transitions, source),
         _progress(data, transitions, source),
@@ -49,11 +49,10 @@ def _ranges(numbers: list[int]) -> str:
     return f"{numbers[0]} to {numbers[-1]}" if consecutive else ", ".join(str(number) for number in numbers)
 
 
-def _source(data: ReportData, transitions: pd.DataFrame) -> str:
-    if transitions.empty:
-        return ""
-    models = f"{len(transitions)} model{'s' if len(transitions) > 1 else ''}"
-    return f"Suite {data.suite}: {models}, {steps_and_seeds(data.results)}."
+def source_of(data: ReportData) -> str:
+    """What a figure of the whole suite was computed from, in words, for captions; "" where there is nothing."""
+    n = data.results["model"].nunique()
+    return f"Suite {data.suite}: {n} model{'s' if n > 1 else ''}, {steps_and_seeds(data.results)}." if n else ""
 
 
 def _curves(data: ReportData, transitions: pd.DataFrame, source: str) -> Section:

@@ -10,7 +10,7 @@ from probe.report.panels import phase_legend, shades
 from probe.report.style import INK, RULE, SUBSETS, StepAxis, figure
 from probe.scaling.leads import RunLeads, lead_table
 from probe.scaling.measures import measure_curves, share_of_way
-from probe.scaling.transitions import by_size, transitions
+from probe.scaling.transitions import by_size
 
 _HEIGHT, _BEYOND = 0.72, 0.15  # of a row that a way from 0 to 1 takes; how far beyond it a line is drawn
 
@@ -77,7 +77,7 @@ def timeline_figure(results: pd.DataFrame, runs: RunLeads, models: Sequence[str]
             "ticks": "",
             "title": {"text": "measure (share of its way)"},
         },
-        "shapes": [*shades(0, axis, *_phases(rows)), *_baselines(len(order))],
+        "shapes": [*shades(0, axis, *_phases(runs.of(drawn))), *_baselines(len(order))],
         "margin": {"t": 40, "l": 62, "r": 16, "b": 52},
     }
     return figure(130 + 44 * len(order), [*traces, *phase_legend()], **layout)
@@ -140,9 +140,9 @@ def _diamonds(axis: StepAxis, dates: pd.DataFrame, places: Sequence[float]) -> g
     )
 
 
-def _phases(rows: pd.DataFrame) -> tuple[float, float]:
+def _phases(runs: RunLeads) -> tuple[float, float]:
     """Median steps of memorization and of generalization of the models, whatever their sizes."""
-    medians = by_size(transitions(rows).assign(size="", n_params=0)).iloc[0]
+    medians = by_size(runs.transitions.assign(size="", n_params=0)).iloc[0]
     return medians["memorized_step_median"], medians["generalized_step_median"]
 
 

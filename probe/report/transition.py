@@ -34,13 +34,13 @@ def transition_sections(data: ReportData) -> list[Section]:
     Args:
         data: the run; ``has_transition`` holds of its results.
     """
-    table, runs = transitions(data.results), run_leads(data.results)
+    runs = run_leads(data.results)
     found = [
-        timeline(data, table, runs),
-        leads(data, table, runs),
+        timeline(data, runs),
+        leads(data, runs),
         fits(data),
         outcome(data, data.settings),
-        fractions(data, table, data.settings),
+        fractions(data, runs.transitions, data.settings),
         foreseen(data, data.settings),
     ]
     shown = [section for section in found if section.panels or section.body]

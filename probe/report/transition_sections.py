@@ -12,7 +12,7 @@ from probe.report.fraction import fraction_figure, law_text
 from probe.report.leads import lead_figure, lead_text
 from probe.report.page import Panel, Section
 from probe.report.phase_map import phase_map_figure
-from probe.report.sections import steps_and_seeds
+from probe.report.sections import source_of
 from probe.report.timeline import timeline_figure
 from probe.report.transition_tables import fits_table, outcomes_table
 from probe.scaling.fits import fit_table
@@ -32,9 +32,10 @@ _RULE = (
 _SECOND = ("logit FVE", "logit FVE (irreps)", "sum of squared weights", "test loss")
 
 
-def timeline(data: ReportData, table: pd.DataFrame, runs: RunLeads) -> Section:
+def timeline(data: ReportData, runs: RunLeads) -> Section:
     title = "When each thing happened"
     reasons = _not_dated(runs)
+    table = runs.transitions
     drawable = [model for model in table["model"] if model in runs.dated and runs.dated[model].start is not None]
     if not drawable:
         return Section("timeline", title, missing=(f"{title}: no run is dated.", *reasons))
@@ -46,7 +47,7 @@ def timeline(data: ReportData, table: pd.DataFrame, runs: RunLeads) -> Section:
     drawn = {name: timeline_figure(data.results, runs, models) for name, models in list(groups.items())[:MAX_CHOICES]}
     more = len(groups) - len(drawn)
     caption = (
-        f"{_source(data)} A row per measure, earliest first; the height of a line is the share of its way that it has"
+        f"{source_of(data)} A row per measure, earliest first; the height of a line is the share of its way that it has"
         f" covered. {_RULE} Diamonds: dates, with 95 % intervals (of a median: bootstrap over its runs, the range of"
         " few). Small numbers: the value at memorization → at the last step. A row without a"
         " diamond shows no transition after memorization. Lines are cut .15 beyond the way."
@@ -56,9 +57,9 @@ def timeline(data: ReportData, table: pd.DataFrame, runs: RunLeads) -> Section:
     return Section("timeline", title, (panel,), reasons)
 
 
-def leads(data: ReportData, table: pd.DataFrame, runs: RunLeads) -> Section:
+def leads(data: ReportData, runs: RunLeads) -> Section:
     title = "What moved first"
-    groups = {ALL: list(runs.dated)}
+    groups, table = {ALL: list(runs.dated)}, runs.transitions
     sizes = table[table["model"].isin(list(runs.dated))].groupby("size", sort=False)["model"].agg(list)
     if 1 < len(sizes) < MAX_CHOICES:
         groups |= {str(size): models for size, models in sizes.items()}
@@ -77,8 +78,9 @@ def leads(data: ReportData, table: pd.DataFrame, runs: RunLeads) -> Section:
         else ""
     )
     caption = (
-        f"{_source(data)} Lead: date of test accuracy minus date of the measure. {_RULE} Bars: 95 % bootstrap interval"
-        " of the median over runs, the range of the runs where they are few; of one run, the interval of its own dates."
+        f"{source_of(data)} Lead: date of test accuracy minus date of the measure. {_RULE} Bars: 95 % bootstrap"
+        " interval of the median over runs, the range of the runs where they are few; of one run, the interval of its"
+        " own dates."
         " A run in which the measure shows no transition counts as later than all others; bars that reach it are cut at"
         f" the left edge.{late}"
     )
@@ -107,7 +109,7 @@ def fits(data: ReportData) -> Section:
     start = max(drawn, key=lambda model: accuracy.get(model, 0.0))
     from_memorization = f", {second} from memorization on" if second in set(table["measure"]) else ""
     caption = (
-        f"{_source(data)} Logistic in log(step + 1), fitted to the evaluations by generalized least squares with"
+        f"{source_of(data)} Logistic in log(step + 1), fitted to the evaluations by generalized least squares with"
         f" autocorrelated deviations{from_memorization}; dashed: the date of half the way, shaded: its 95 % interval."
         " No curve is drawn"
         " where a constant or a line describes the evaluations as well, or half of the way lies beyond them."
@@ -141,7 +143,7 @@ def outcome(data: ReportData, settings: pd.DataFrame) -> Section:
             name: phase_map_figure(found[found["model"].isin(models)], settings) for name, models in others.items()
         }
         caption = (
-            f"{_source(data)} A cell per learning rate and weight decay, each axis evenly spaced over the values that"
+            f"{source_of(data)} A cell per learning rate and weight decay, each axis evenly spaced over the values that"
             f" were trained. {rule} Point at a cell for its dates."
         )
         panels.append(Panel("phases", "Learning phases", caption, drawn, "Runs", next(iter(drawn))))
@@ -159,7 +161,7 @@ def fractions(data: ReportData, table: pd.DataFrame, settings: pd.DataFrame) -> 
         return Section("fractions", title, missing=(reason,))
     drawn = {law.name or ALL: fraction_figure(law) for law in laws[:MAX_CHOICES]}
     caption = (
-        f"{_source(data)} A point per run: first of 3 consecutive evaluations with test accuracy ≥ .99; open: not"
+        f"{source_of(data)} A point per run: first of 3 consecutive evaluations with test accuracy ≥ .99; open: not"
         " within its budget, drawn at the last step, and in the fit a run that takes longer than that. Law: log t ="
         " log c - alpha log(f - f_c) with normal scatter, maximum likelihood; shaded: profile interval (95 %) of f_c,"
         " below which no run would ever generalize. Bar at the foot: between these fractions the share of runs that"
@@ -182,7 +184,7 @@ def foreseen(data: ReportData, settings: pd.DataFrame) -> Section:
     except ValueError as error:
         return Section("foresight", title, missing=(f"{title} Left out: {error}.",))
     caption = (
-        f"{_source(data)} At each step, of the runs that had not generalized by then: predictions from the last value"
+        f"{source_of(data)} At each step, of the runs that had not generalized by then: predictions from the last value"
         " and the slope of each measure so far, fitted on other runs (5 folds; runs that differ in their seed alone are"
         " held out together where that leaves 5 groups). Whether: logistic regression; when: linear in the log of the"
         " remaining steps, with those that had not generalized at the end censored. Bands: 95 % intervals over"
@@ -195,11 +197,6 @@ def foreseen(data: ReportData, settings: pd.DataFrame) -> Section:
 
 
 _PHASES = ("comprehension", "grokking", "memorization", "confusion")
-
-
-def _source(data: ReportData) -> str:
-    n = data.results["model"].nunique()
-    return f"Suite {data.suite}: {n} model{'s' if n > 1 else ''}, {steps_and_seeds(data.results)}."
 
 
 def _not_dated(runs: RunLeads) -> tuple[str, ...]:

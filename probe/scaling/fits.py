@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from probe.scaling.measures import ACCURACIES, measure_curves, memorized_at
+from probe.scaling.measures import ACCURACIES, MEMORIZED, first_reached, measure_curves
 
 _COLUMNS = ("form", "date", "low", "high", "start", "end", "before", "after", "first")
 
@@ -29,10 +29,11 @@ def fit_table(results: pd.DataFrame, measures: tuple[str, ...] = ("test accuracy
     rows = []
     for model, of_model in results.groupby("model", sort=False):
         curves = measure_curves(of_model)
+        memorized = first_reached(curves.get("train accuracy", pd.Series(dtype=float)), MEMORIZED)
         for measure in measures:
             curve = curves.get(measure, pd.Series(dtype=float))
             if measure not in ACCURACIES:
-                curve = curve[curve.index >= memorized_at(curves)]
+                curve = curve[curve.index >= memorized]
             if len(curve) < MIN_EVALUATIONS:
                 continue
             fit = fit_logistic(curve.index.to_numpy(copy=True), curve.to_numpy(copy=True))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from probe.scaling.measures import ACCURACIES, MEASURES, MEMORIZED, measure_curves
+from probe.scaling.measures import ACCURACIES, MEASURES, MEMORIZED, first_reached, measure_curves
 from probe.scaling.transitions import transitions
 
 if TYPE_CHECKING:
@@ -23,16 +23,19 @@ class RunLeads:
     Attributes:
         dated: what ``probe.measures.transition.lead.lead_times`` found, by model; the measures that a run holds.
         left_out: why a run is not dated, by model.
+        transitions: what ``probe.scaling.transitions`` found for the runs.
     """
 
     dated: "Mapping[str, LeadTimes]"
     left_out: Mapping[str, str]
+    transitions: pd.DataFrame
 
     def of(self, models: list[str]) -> "RunLeads":
         """The same, of some of the models."""
         return RunLeads(
             {model: run for model, run in self.dated.items() if model in models},
             {model: reason for model, reason in self.left_out.items() if model in models},
+            self.transitions[self.transitions["model"].isin(models)],
         )
 
 
@@ -56,7 +59,7 @@ def run_leads(results: pd.DataFrame) -> RunLeads:
             left_out[model] = found
         else:
             dated[model] = found
-    return RunLeads(dated, left_out)
+    return RunLeads(dated, left_out, table)
 
 
 def lead_table(runs: RunLeads) -> pd.DataFrame:
@@ -140,8 +143,8 @@ def _of_one_run(rows: pd.DataFrame, diverged: float) -> "LeadTimes | str":
     most = 0
     for steps, names in sorted(together.items(), key=lambda item: -len(item[0])):
         at = list(steps)
-        memorized = np.flatnonzero(train[at] >= MEMORIZED)
-        n = len(at) - int(memorized[0]) if len(memorized) else len(at)
+        memorized = first_reached(train[at], MEMORIZED)
+        n = sum(step >= memorized for step in at) if np.isfinite(memorized) else len(at)
         most = max(most, n)
         if n >= MIN_EVALUATIONS:
             measures = {name: curves[name][at].to_numpy() for name in names}

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from probe.scaling.transitions import keys_found
+
 ACCURACIES = ("train accuracy", "test accuracy")
 MEMORIZED = 0.99
 
@@ -61,9 +63,7 @@ def measure_curves(rows: pd.DataFrame) -> dict[str, pd.Series]:
     """
     finite = rows[np.isfinite(rows["value"].to_numpy(dtype=float))]
     by_place = dict(tuple(finite.groupby(["probe", "metric"], sort=False)))
-    keys = finite.loc[
-        (finite["probe"] == "key_irreps") & (finite["metric"] == "is_key") & (finite["value"] == 1), "key"
-    ]
+    keys = keys_found(finite, "key_irreps")
     found = {}
     for measure in MEASURES:
         mine = by_place.get((measure.probe, measure.metric))
@@ -78,16 +78,16 @@ def measure_curves(rows: pd.DataFrame) -> dict[str, pd.Series]:
 def share_of_way(curve: pd.Series, start: float) -> pd.Series:
     """A curve as the share of its way: 0 at the first step from ``start`` on, 1 in the mean of the last tenth.
 
-    The way is that of ``probe.measures.transition.lead``. 0 everywhere for a curve that has none.
+    0 everywhere for a curve that has no way.
     """
+    from probe.measures.transition.lead import way_of  # loads torch, which reading a table does not need
+
     rest = curve[curve.index >= start]
-    steps = rest.index.to_numpy(dtype=float)
-    first, last = rest.iloc[0], rest[steps >= steps[-1] - (steps[-1] - steps[0]) / 10].mean()
-    return (curve - first) / (last - first) if last != first else curve * 0.0
+    way = float(way_of(rest.index.to_numpy(dtype=float), rest.to_numpy(dtype=float)))
+    return (curve - rest.iloc[0]) / way if way else curve * 0.0
 
 
-def memorized_at(curves: dict[str, pd.Series]) -> float:
-    """First step with a train accuracy of .99 or more; NaN if there is none."""
-    accuracy = curves.get("train accuracy", pd.Series(dtype=float))
-    reached = accuracy.index[accuracy >= MEMORIZED]
+def first_reached(accuracy: pd.Series, threshold: float) -> float:
+    """First step with an accuracy of at least ``threshold``; NaN if there is none."""
+    reached = accuracy.index[accuracy >= threshold]
     return float(reached.min()) if len(reached) else np.nan

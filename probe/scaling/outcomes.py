@@ -1,9 +1,8 @@
 """Which runs generalize: the four learning phases of Liu et al. 2022 (arXiv 2205.10343), from a results table."""
 
-import numpy as np
 import pandas as pd
 
-from probe.scaling.measures import measure_curves
+from probe.scaling.measures import first_reached, measure_curves
 from probe.scaling.transitions import transitions
 
 THRESHOLD = 0.9
@@ -29,7 +28,7 @@ def outcomes(results: pd.DataFrame, gap: float | None = None) -> pd.DataFrame:
     for model, final in zip(table["model"], table["final_step"], strict=True):
         curves = measure_curves(by_model[model])
         if {"train accuracy", "test accuracy"} <= set(curves):
-            dates = [_first(curves[f"{subset} accuracy"]) for subset in ("train", "test")]
+            dates = [first_reached(curves[f"{subset} accuracy"], THRESHOLD) for subset in ("train", "test")]
             rows.append([model, *dates, float(final)])
     found = pd.DataFrame(rows, columns=["model", "train_step", "test_step", "final_step"])
     if gap is None:
@@ -37,8 +36,3 @@ def outcomes(results: pd.DataFrame, gap: float | None = None) -> pd.DataFrame:
     gap = max(gap, 1.0)
     phase = learning_phase(found["train_step"].to_numpy(float), found["test_step"].to_numpy(float), gap=gap)
     return found.assign(gap=gap, phase=phase)
-
-
-def _first(accuracy: pd.Series) -> float:
-    reached = accuracy.index[accuracy >= THRESHOLD]
-    return float(reached.min()) if len(reached) else np.nan

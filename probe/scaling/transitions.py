@@ -107,7 +107,7 @@ def _of_one_model(model: str, rows: pd.DataFrame) -> dict[str, object]:
         "final_train_accuracy": _final_accuracy(performance, "train"),
         "final_test_accuracy": _final_accuracy(performance, "test"),
         "final_test_nonmirror_accuracy": _final_accuracy(performance, "test_nonmirror"),
-        "key_frequencies": _key_frequencies(rows),
+        "key_frequencies": tuple(sorted(map(int, keys_found(rows, "key_frequencies")))),
     }
 
 
@@ -140,6 +140,7 @@ def _final_accuracy(performance: pd.DataFrame, key: str) -> float:
     return float(curve["value"].iloc[-1]) if len(curve) else np.nan
 
 
-def _key_frequencies(rows: pd.DataFrame) -> tuple[int, ...]:
-    chosen = rows[(rows["probe"] == "key_frequencies") & (rows["metric"] == "is_key") & (rows["value"] == 1)]
-    return tuple(sorted({int(key) for key in chosen["key"]}))
+def keys_found(rows: pd.DataFrame, probe: str) -> list[str]:
+    """What ``key_frequencies`` or ``key_irreps`` called key, each once, in the order of the rows of one model."""
+    chosen = rows[(rows["probe"] == probe) & (rows["metric"] == "is_key") & (rows["value"] == 1)]
+    return list(dict.fromkeys(chosen["key"].astype(str)))

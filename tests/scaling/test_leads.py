@@ -10,7 +10,7 @@ from probe.scaling.fits import fit_table
 from probe.scaling.foresight import foresight
 from probe.scaling.fractions import fraction_laws, same_but
 from probe.scaling.leads import RunLeads, lead_table, leads_over_runs, run_leads
-from probe.scaling.measures import MEASURES, measure_curves, memorized_at, share_of_way
+from probe.scaling.measures import MEASURES, MEMORIZED, first_reached, measure_curves, share_of_way
 from probe.scaling.outcomes import outcomes
 from probe.scaling.transitions import transitions
 from tests.report.synthetic_transition import (
@@ -51,8 +51,8 @@ def test_measures_are_found_by_probe_metric_and_key_and_in_order(results):
     assert set(found) == {"train accuracy", "test accuracy", "train loss", *NAMES.values()}
     assert found["train accuracy"].index.tolist() == STEPS.tolist()
     assert found["train accuracy"].iloc[0] == 0.3
-    assert memorized_at(found) == 100
-    assert math.isnan(memorized_at({"train accuracy": pd.Series([0.5], index=[0])}))
+    assert first_reached(found["train accuracy"], MEMORIZED) == 100
+    assert math.isnan(first_reached(pd.Series([0.5], index=[0]), MEMORIZED))
 
 
 def test_values_that_are_not_finite_are_left_out_and_key_irreps_averaged():
@@ -118,7 +118,7 @@ def test_runs_that_did_not_generalize_have_no_lead(runs):
     assert over["measure"].tolist() == ["test loss"]
     assert math.isnan(over["lead"].iloc[0])
     assert over[["n", "n_censored"]].iloc[0].tolist() == [0, 1]
-    assert leads_over_runs(RunLeads({}, {})).empty
+    assert leads_over_runs(RunLeads({}, {}, pd.DataFrame())).empty
 
 
 def test_a_measure_without_a_transition_is_later_than_everything():

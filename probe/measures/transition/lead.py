@@ -200,7 +200,7 @@ class _Dated:
     def of(cls, at: Float[np.ndarray, " step"], curve: Float[np.ndarray, " step"], share: float) -> _Dated:
         x = np.log1p(at)
         fit, others = logistic_fits(x, curve)
-        way = float(_way(at, curve))
+        way = float(way_of(at, curve))
         height = fit.parameters[1]
         moves = all(fit.bic < other.bic for other in others.values()) and way * height >= height**2 / 2
         date = float(_share_dates(at, curve[None], share)[0])
@@ -209,8 +209,8 @@ class _Dated:
         return cls(date, (float(at[after - 1]), float(at[after])), way, fit, residual, moves)
 
 
-def _way(at: Float[np.ndarray, " step"], curve: Float[np.ndarray, "*draw step"]) -> Float[np.ndarray, "*draw"]:
-    """From the first value to the mean of those in the last tenth of the steps."""
+def way_of(at: Float[np.ndarray, " step"], curve: Float[np.ndarray, "*draw step"]) -> Float[np.ndarray, "*draw"]:
+    """The way of a curve: from its first value to the mean of those in the last tenth of the steps."""
     return curve[..., at >= at[-1] - (at[-1] - at[0]) / 10].mean(axis=-1) - curve[..., 0]
 
 
@@ -221,7 +221,7 @@ def _share_dates(
     from sklearn.isotonic import isotonic_regression
 
     dates = np.full(len(curves), at[-1])
-    way = _way(at, curves)
+    way = way_of(at, curves)
     for i in np.flatnonzero(way):
         covered = isotonic_regression((curves[i] - curves[i, 0]) / way[i])
         after = int(np.searchsorted(covered, share))  # not 0: the first value has covered nothing
