@@ -240,18 +240,24 @@ class LogitCube:
         return torch.empty_like(self.table).scatter_(0, self.table, r.expand(self.n, self.n))
 
 
+def checked_cubes(logits: Any, n: int | None = None) -> Float[Tensor, "*batch n n n"]:
+    """Logits as a tensor. Raises ValueError, naming ``logits``, for another shape or numbers that are not finite."""
+    cubes = valid(logits, "logits", "*batch n n n" if n is None else f"*batch {n} {n} {n}")
+    if cubes.shape[-1] < 2:
+        raise ValueError(f"logits: shape {tuple(cubes.shape)} given, expected [*batch, n, n, n] with n at least 2")
+    return cubes
+
+
 def of_cubes(
-    logits: Float[Tensor | np.ndarray, "*batch n n n"],
+    logits: Float[Tensor, "*batch n n n"],
     table: Int[Tensor, "n n"],
     measure: Callable[[LogitCube], dict[str, Tensor]],
 ) -> dict[str, Tensor]:
-    """What ``measure`` says of a cube, or of each of a batch of them, in float64 but not all at once.
+    """What ``measure`` says of checked cubes, of one or of each of a batch, in float64 but not all at once.
 
-    Raises ValueError, naming ``logits``, for another shape, numbers that are not finite, or logits that do not depend
-    on the input or on the answer.
+    Raises ValueError, naming ``logits``, for logits that do not depend on the input or on the answer.
     """
     n = len(table)
-    logits = valid(logits, "logits", f"*batch {n} {n} {n}")
     table, batch = table.to(logits.device), logits.shape[:-3]
     rounding = torch.finfo(logits.dtype if logits.is_floating_point() else torch.float64).eps
     parts = logits.flatten(0, -4).split(max(1, _PART_BYTES // (8 * n**3))) if batch else (logits,)
@@ -262,7 +268,7 @@ def of_cubes(
 
 
 def progress_of(
-    logits: Float[Tensor | np.ndarray, "*batch n n n"],
+    logits: Float[Tensor, "*batch n n n"],
     table: Int[Tensor, "n n"],
     components: Components,
     chosen: Sequence[int],

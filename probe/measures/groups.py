@@ -24,7 +24,7 @@ from torch import Tensor
 
 from probe.algebra import Group
 from probe.measures.arrays import checked, number
-from probe.measures.cube import Centring, Components, Progress, checked_mask, of_cubes, progress_of
+from probe.measures.cube import Centring, Components, Progress, checked_cubes, checked_mask, of_cubes, progress_of
 from probe.measures.fourier.significance import null_cosine
 
 
@@ -34,7 +34,9 @@ def logit_cosines(group: Group, logits: Float[Tensor | np.ndarray, "*batch n n n
     That of the trivial irrep is 0. The squares sum to the share of the centred logits that is a symmetric class
     function of a b c^-1.
     """
-    found = of_cubes(logits, _table(group), lambda cube: {"": cube.cosines(_components(group, cube.logits.device))})
+    cubes = checked_cubes(logits, group.order)
+    components = _components(group, cubes.device)
+    found = of_cubes(cubes, _table(group), lambda cube: {"": cube.cosines(components)})
     return {name: number(found[""][..., i]) for i, name in enumerate(group.irreps)}
 
 
@@ -55,8 +57,9 @@ def logit_fve(
 ) -> Any:
     """Fraction of the logits' sum of squares in the span of chi_rho(a b c^-1) for these irreps, 0 to 1."""
     chosen = _places(group, irreps)
-    measure = lambda cube: cube.fve(_components(group, cube.logits.device), chosen, centring)  # noqa: E731
-    return number(of_cubes(logits, _table(group), lambda cube: {"": measure(cube)})[""])
+    cubes = checked_cubes(logits, group.order)
+    components = _components(group, cubes.device)
+    return number(of_cubes(cubes, _table(group), lambda cube: {"": cube.fve(components, chosen, centring)})[""])
 
 
 def progress(
@@ -72,9 +75,10 @@ def progress(
     """
     if irreps is None:
         irreps = key_irreps(group, logits)
-    components = _components(group, logits.device if isinstance(logits, Tensor) else "cpu")
+    cubes = checked_cubes(logits, group.order)
+    components = _components(group, cubes.device)
     train = checked_mask(train_mask, group.order)
-    return progress_of(logits, _table(group), components, _places(group, irreps), irreps, train)
+    return progress_of(cubes, _table(group), components, _places(group, irreps), irreps, train)
 
 
 def irrep_power(group: Group, matrix: Float[Tensor | np.ndarray, "*batch n d"]) -> dict[str, Any]:

@@ -18,10 +18,9 @@ from sympy import isprime
 from probe.activations.sites import LOGITS, match_sites
 from probe.algebra import CyclicForm, cyclic
 from probe.measures import fourier
+from probe.measures.fourier.significance import SINGLE_FREQUENCY
 from probe.probes.base import Array, Observation, Probe, Row, check_cyclic
 from probe.tasks import ModularArithmetic, Task
-
-SINGLE_FREQUENCY = 0.85  # share of a neuron's variance in one frequency, from which it counts as being of it
 
 
 def keys_of(observation: Observation) -> tuple[int, ...]:

@@ -13,10 +13,9 @@ import torch
 
 from probe.activations.sites import LOGITS, match_sites
 from probe.measures import groups
+from probe.measures.fourier.significance import SINGLE_FREQUENCY
 from probe.probes.base import Observation, Probe, Row, group_form_of
 from probe.tasks import Task
-
-SINGLE_IRREP = 0.85  # share of a neuron's variance in one irrep, from which it counts as being of it
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class IrrepPower(Probe):
             for part in ("first", "second", "product"):
                 yield Row(f"neuron_{part}", getattr(shares, part), site, name)
         best, share = groups.best_irreps(form.group, neurons)
-        single = share > SINGLE_IRREP
+        single = share > SINGLE_FREQUENCY
         yield Row("single_irrep_share", single.double().mean().item(), site)
         for name, count in sorted(Counter(best[single.numpy()].tolist()).items()):
             yield Row("neurons", count, site, name)

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probe.measures.arrays import number, valid
-from probe.measures.cube import Centring, Components, of_cubes
+from probe.measures.arrays import number
+from probe.measures.cube import Centring, Components, checked_cubes, of_cubes
 from probe.measures.fourier.basis import check_frequencies, fourier_basis
 
 
@@ -30,8 +30,9 @@ def logit_cosines(logits: Float[Tensor | np.ndarray, "*batch n n n"]) -> Float[T
     That of frequency 0, the constant, is 0. The squares sum to the share of the centred logits that is an even
     function of a + b - c.
     """
-    table, components = addition(logits)
-    cosines = of_cubes(logits, table, lambda cube: {"": cube.cosines(components)})[""]
+    cubes = checked_cubes(logits)
+    table, components = addition(cubes)
+    cosines = of_cubes(cubes, table, lambda cube: {"": cube.cosines(components)})[""]
     return torch.nn.functional.pad(cosines, (1, 0))
 
 
@@ -44,9 +45,10 @@ def logit_fve(
     answers: "classes", over inputs: "inputs", or "double") takes away what the prediction says nothing of: what the
     softmax does not see, and each answer's bias. It only changes the denominator.
     """
-    table, components = addition(logits)
+    cubes = checked_cubes(logits)
+    table, components = addition(cubes)
     chosen = places(frequencies, len(table))
-    return number(of_cubes(logits, table, lambda cube: {"": cube.fve(components, chosen, centring)})[""])
+    return number(of_cubes(cubes, table, lambda cube: {"": cube.fve(components, chosen, centring)})[""])
 
 
 def logit_fve_directions(
@@ -58,9 +60,10 @@ def logit_fve_directions(
     `logit_fve`, and never a smaller number under the same centring. "none" and "inputs" are the two conventions in
     use; the default leaves out each answer's bias, as a fraction of variance does.
     """
-    table, components = addition(logits)
+    cubes = checked_cubes(logits)
+    table, components = addition(cubes)
     chosen = places(frequencies, len(table))
-    return number(of_cubes(logits, table, lambda cube: {"": cube.fve_directions(components, chosen, centring)})[""])
+    return number(of_cubes(cubes, table, lambda cube: {"": cube.fve_directions(components, chosen, centring)})[""])
 
 
 def sum_fve(logits: Float[Tensor | np.ndarray, "*batch n n n"]) -> Any:
@@ -69,16 +72,14 @@ def sum_fve(logits: Float[Tensor | np.ndarray, "*batch n n n"]) -> Any:
     It is not evidence of the algorithm by itself: it rises before test accuracy does, and a random cube has
     about 1 / n^2 of it.
     """
-    table, _ = addition(logits)
-    return number(of_cubes(logits, table, lambda cube: {"": cube.fve_quotient()})[""])
+    cubes = checked_cubes(logits)
+    table, _ = addition(cubes)
+    return number(of_cubes(cubes, table, lambda cube: {"": cube.fve_quotient()})[""])
 
 
-def addition(logits: Any) -> tuple[Int[Tensor, "n n"], Components]:
-    """The table of Z_n and its frequencies 1..n//2, for logits of any shape that ends in n."""
-    n = valid(logits, "logits", "*batch n n n").shape[-1]
-    if n < 2:
-        raise ValueError(f"logits: shape {tuple(logits.shape)} given, expected [*batch, n, n, n] with n at least 2")
-    return _group(n, str(logits.device) if isinstance(logits, Tensor) else "cpu")
+def addition(cubes: Float[Tensor, "*batch n n n"]) -> tuple[Int[Tensor, "n n"], Components]:
+    """The table of Z_n and its frequencies 1..n//2, for cubes of that size, on their device."""
+    return _group(cubes.shape[-1], str(cubes.device))
 
 
 @cache

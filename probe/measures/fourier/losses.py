@@ -14,7 +14,7 @@ from torch import Tensor
 
 from probe.algebra.cyclic import find_cyclic_form
 from probe.measures.arrays import valid
-from probe.measures.cube import Progress, checked_mask, progress_of
+from probe.measures.cube import Progress, checked_cubes, checked_mask, progress_of
 from probe.measures.fourier.logits import addition, places
 from probe.measures.fourier.significance import key_frequencies
 
@@ -39,7 +39,7 @@ def progress(
     asked = valid(answers, "answers", "p p")
     p = len(asked)
     form = find_cyclic_form(asked.cpu().numpy())
-    logits = valid(logits, "logits", f"*batch {p} {p} {p}")
+    logits = checked_cubes(logits, p)
     train = checked_mask(train_mask, p).to(logits.device)
     a, b, c = (torch.as_tensor(tokens, device=logits.device) for tokens in (form.a, form.b, form.c))
     if form.order < p or not all((t == torch.arange(len(t), device=t.device)).all() for t in (a, b, c)):
@@ -62,5 +62,6 @@ def progress_of_sums(
 
     Losses on an empty set of inputs, as the test set is where everything was trained on, are nan.
     """
-    table, components = addition(logits)
-    return progress_of(logits, table, components, places(frequencies, len(table)), frequencies, train)
+    cubes = checked_cubes(logits)
+    table, components = addition(cubes)
+    return progress_of(cubes, table, components, places(frequencies, len(table)), frequencies, train)

@@ -27,6 +27,7 @@ from probe.measures.fourier.logits import logit_cosines
 from probe.measures.fourier.spectra import degree2_fit, frequency_power
 
 NULL_LEVEL = 0.99
+SINGLE_FREQUENCY = 0.85  # share of a neuron's variance in one component, from which it counts as being of it
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ def by_embedding(embedding: Float[Tensor | np.ndarray, "p d"], relative_norm: fl
     return _significant("embedding", scores, relative_norm**2 * scores.max().item(), null)
 
 
-def by_neurons(neurons: Float[Tensor | np.ndarray, "n n neuron"], threshold: float = 0.85) -> KeyFrequencies:
+def by_neurons(
+    neurons: Float[Tensor | np.ndarray, "n n neuron"], threshold: float = SINGLE_FREQUENCY
+) -> KeyFrequencies:
     """Rule "neurons": some neuron whose best frequency is k has more than 85 % of its variance in it.
 
     The score of k is the largest such share among the neurons whose best frequency is k, 0 if there are none.

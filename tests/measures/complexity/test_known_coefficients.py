@@ -9,18 +9,7 @@ import torch
 from scipy.integrate import quad
 
 from probe.measures.complexity import local_learning_coefficient
-
-DOUBLE = torch.float64
-
-
-def n_beta(n):
-    return n / math.log(n)
-
-
-def agrees(llc, exact, precision):
-    """Whether the estimate is within four standard errors of ``exact``, and these small enough to mean something."""
-    error = (llc.by_chain.std() / math.sqrt(len(llc.by_chain))).item()
-    return abs(llc.estimate - exact) < 4 * error and error < precision * exact
+from tests.measures.complexity.agreement import DOUBLE, agrees, n_beta
 
 
 def in_one_dimension(potential, n, gamma):

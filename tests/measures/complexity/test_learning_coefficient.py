@@ -10,18 +10,7 @@ import torch
 from probe.measures.complexity import local_learning_coefficient
 from probe.measures.complexity.learning_coefficient import split_r_hat
 from probe.measures.complexity.mean_interval import t_interval
-
-DOUBLE = torch.float64
-
-
-def n_beta(n):
-    return n / math.log(n)
-
-
-def agrees(llc, exact, precision):
-    """Whether the estimate is within four standard errors of ``exact``, and these small enough to mean something."""
-    error = (llc.by_chain.std() / math.sqrt(len(llc.by_chain))).item()
-    return abs(llc.estimate - exact) < 4 * error and error < precision * exact
+from tests.measures.complexity.agreement import DOUBLE, agrees, n_beta
 
 
 def sgld_of_quadratic(step_size, n=1000, gamma=2.0, **settings):
