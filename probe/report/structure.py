@@ -13,7 +13,7 @@ from probe.report.one_model import OneModel
 from probe.report.over_steps import COMPANIONS, MAX_LINES, MEASURES, measures_figure
 from probe.report.page import Link, Panel, Section, render_page
 from probe.report.sections import CHUGHTAI, NANDA
-from probe.report.structure_sections import FOURIER, fourier_sections
+from probe.report.structure_parts import FOURIER, fourier_sections
 from probe.report.units import neuron_clusters_figure
 
 OUTCOME = ("performance", "weights")
@@ -45,7 +45,7 @@ def render_structure(data: ReportData, name: str, links: Sequence[Link] = ()) ->
 
 def structure_sections(model: OneModel) -> list[Section]:
     """The figure sections of a model's page in reading order; last, why others are left out."""
-    found = [*fourier_sections(model), irreps(model), progress(model), other_measures(model)]
+    found = [*fourier_sections(model), irreps_section(model), progress_section(model), other_measures_section(model)]
     reasons = [
         reason.replace("Left out:", f"{section.title}:", 1)
         for section in found
@@ -56,7 +56,7 @@ def structure_sections(model: OneModel) -> list[Section]:
     return [*(section for section in found if section.panels), *left_out]
 
 
-def irreps(model: OneModel) -> Section:
+def irreps_section(model: OneModel) -> Section:
     title = "Irreducible representations"
     if not any(model.has(probe) for probe in IRREPS):
         reason = (
@@ -92,7 +92,7 @@ def irreps(model: OneModel) -> Section:
     return Section("irreps", title, tuple(panels), tuple(missing))
 
 
-def progress(model: OneModel) -> Section:
+def progress_section(model: OneModel) -> Section:
     title = "Progress measures"
     panels = []
     if any(model.has(probe, metric) for _, _, (probe, metric, _), _ in PROGRESS_MEASURES):
@@ -117,7 +117,7 @@ def progress(model: OneModel) -> Section:
     return Section("progress", title, tuple(panels), missing)
 
 
-def other_measures(model: OneModel) -> Section:
+def other_measures_section(model: OneModel) -> Section:
     """Every measure that has no figure of its own, whoever wrote its probe."""
     title = "Other measures"
     mine = model.rows[~model.rows["probe"].isin([*OUTCOME, *IRREPS, *FOURIER, *_SPECTRA])]

@@ -6,7 +6,14 @@ import pandas as pd
 
 from probe.report.data import ReportData
 from probe.report.page import Link, Section, render_page
-from probe.report.transition_sections import fits, foreseen, fractions, leads, outcome, timeline
+from probe.report.transition_parts import (
+    fits_section,
+    foreseen_section,
+    fractions_section,
+    leads_section,
+    outcome_section,
+    timeline_section,
+)
 from probe.scaling.leads import run_leads
 from probe.scaling.transitions import transitions
 
@@ -36,12 +43,12 @@ def transition_sections(data: ReportData) -> list[Section]:
     """
     runs = run_leads(data.results)
     found = [
-        timeline(data, runs),
-        leads(data, runs),
-        fits(data),
-        outcome(data, data.settings),
-        fractions(data, runs.transitions, data.settings),
-        foreseen(data, data.settings),
+        timeline_section(data, runs),
+        leads_section(data, runs),
+        fits_section(data),
+        outcome_section(data),
+        fractions_section(data, runs),
+        foreseen_section(data),
     ]
     shown = [section for section in found if section.panels or section.body]
     reasons = [reason for section in found if section not in shown for reason in section.missing]

@@ -18,7 +18,7 @@ from probe.report.leads import lead_figure, lead_text
 from probe.report.phase_map import COLORS, LETTERS, phase_map_figure
 from probe.report.timeline import timeline_figure
 from probe.report.transition import has_transition, render_transition, transition_sections
-from probe.report.transition_sections import MAX_CHOICES
+from probe.report.transition_parts import MAX_CHOICES
 from probe.scaling.fits import fit_table
 from probe.scaling.foresight import foresight
 from probe.scaling.fractions import fraction_laws

@@ -2,7 +2,6 @@
 
 from html import escape
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from probe.report.data import ReportData
@@ -32,7 +31,7 @@ _RULE = (
 _SECOND = ("logit FVE", "logit FVE (irreps)", "sum of squared weights", "test loss")
 
 
-def timeline(data: ReportData, runs: RunLeads) -> Section:
+def timeline_section(data: ReportData, runs: RunLeads) -> Section:
     title = "When each thing happened"
     reasons = _not_dated(runs)
     table = runs.transitions
@@ -57,7 +56,7 @@ def timeline(data: ReportData, runs: RunLeads) -> Section:
     return Section("timeline", title, (panel,), reasons)
 
 
-def leads(data: ReportData, runs: RunLeads) -> Section:
+def leads_section(data: ReportData, runs: RunLeads) -> Section:
     title = "What moved first"
     groups, table = {ALL: list(runs.dated)}, runs.transitions
     sizes = table[table["model"].isin(list(runs.dated))].groupby("size", sort=False)["model"].agg(list)
@@ -94,7 +93,7 @@ def leads(data: ReportData, runs: RunLeads) -> Section:
     return Section("leads", title, (panel,), body=body)
 
 
-def fits(data: ReportData) -> Section:
+def fits_section(data: ReportData) -> Section:
     title = "Dates by a logistic fit"
     held = set(data.results[["probe", "metric"]].itertuples(index=False, name=None))
     second = next(name for name in _SECOND if _is_held(name, held))
@@ -119,8 +118,8 @@ def fits(data: ReportData) -> Section:
     return Section("fits", title, (panel,), body=fits_table(table))
 
 
-def outcome(data: ReportData, settings: pd.DataFrame) -> Section:
-    title = "Which runs generalize"
+def outcome_section(data: ReportData) -> Section:
+    title, settings = "Which runs generalize", data.settings
     found = outcomes(data.results)
     if found.empty:
         return Section("outcomes", title, missing=(f"{title}: train or test accuracy was not measured.",))
@@ -150,12 +149,12 @@ def outcome(data: ReportData, settings: pd.DataFrame) -> Section:
     return Section("outcomes", title, tuple(panels), body=body)
 
 
-def fractions(data: ReportData, table: pd.DataFrame, settings: pd.DataFrame) -> Section:
-    title = "Against the train fraction"
+def fractions_section(data: ReportData, runs: RunLeads) -> Section:
+    title, settings = "Against the train fraction", data.settings
     if "train_fraction" not in settings or settings["train_fraction"].nunique() < MIN_FRACTIONS:
         reason = f"{title}: the models have fewer than {MIN_FRACTIONS} different train fractions."
         return Section("fractions", title, missing=(reason,))
-    laws = fraction_laws(table, settings)
+    laws = fraction_laws(runs.transitions, settings)
     if not laws:
         reason = f"{title}: no runs that differ in it alone generalized."
         return Section("fractions", title, missing=(reason,))
@@ -175,12 +174,12 @@ def fractions(data: ReportData, table: pd.DataFrame, settings: pd.DataFrame) -> 
     return Section("fractions", title, (panel,), missing, body=body)
 
 
-def foreseen(data: ReportData, settings: pd.DataFrame) -> Section:
+def foreseen_section(data: ReportData) -> Section:
     title = "Was it to be foreseen?"
     if data.results["model"].nunique() < MIN_RUNS:
         return Section("foresight", title, missing=(f"{title} Left out: it takes {MIN_RUNS} runs or more to tell.",))
     try:
-        found = foresight(data.results, settings)
+        found = foresight(data.results, data.settings)
     except ValueError as error:
         return Section("foresight", title, missing=(f"{title} Left out: {error}.",))
     caption = (

@@ -31,11 +31,17 @@ def fourier_sections(model: OneModel) -> list[Section]:
             f"Left out: the results hold no frequencies of what this model computes (probes {', '.join(FOURIER)};"
             " they need an operation that is an addition in a cyclic group)."
         )
-        return [spectra(model), Section("frequencies", "Frequencies", missing=(reason,))]
-    return [spectra(model), circles(model), neurons(model), heads(model), logits(model)]
+        return [spectra_section(model), Section("frequencies", "Frequencies", missing=(reason,))]
+    return [
+        spectra_section(model),
+        circles_section(model),
+        neurons_section(model),
+        heads_section(model),
+        logits_section(model),
+    ]
 
 
-def spectra(model: OneModel) -> Section:
+def spectra_section(model: OneModel) -> Section:
     title = "Spectra of the weights"
     kinds = {
         "embedding_spectrum": ("Fourier spectrum of the embedding", "W_E's cos and sin components over the tokens"),
@@ -69,7 +75,7 @@ def spectra(model: OneModel) -> Section:
     return Section("spectra", title, tuple(panels), tuple(missing), side_by_side=True)
 
 
-def circles(model: OneModel) -> Section:
+def circles_section(model: OneModel) -> Section:
     title = "Embedding circles"
     planes = model.array("embedding_circle") if model.key_frequencies else None
     panels, missing = [], []
@@ -99,7 +105,7 @@ def circles(model: OneModel) -> Section:
     return Section("circles", title, tuple(panels), tuple(missing))
 
 
-def neurons(model: OneModel) -> Section:
+def neurons_section(model: OneModel) -> Section:
     title = "Neurons by frequency"
     if not model.has("neuron_frequencies", "single_frequency_share"):
         reason = "Left out: the results hold no frequencies of neurons (probe neuron_frequencies)."
@@ -130,7 +136,7 @@ def neurons(model: OneModel) -> Section:
     return Section("neurons", title, tuple(panels), tuple(missing))
 
 
-def heads(model: OneModel) -> Section:
+def heads_section(model: OneModel) -> Section:
     title = "Attention heads by frequency"
     if not model.has("attention_frequencies", "share"):
         reason = "Left out: the results hold no frequencies of heads (probe attention_frequencies)."
@@ -145,7 +151,7 @@ def heads(model: OneModel) -> Section:
     return Section("heads", title, (Panel("heads-frequency", "Best frequency of each head", caption, drawn),))
 
 
-def logits(model: OneModel) -> Section:
+def logits_section(model: OneModel) -> Section:
     title = "Logits by frequency"
     panels, missing = [], []
     spectra = {order: model.array(f"logit_spectrum_{order}") for order in ORDERS}
