@@ -135,25 +135,31 @@ def reading(
 
 
 def activations_at(
-    model: "HookedModel", tokens: Int[Tensor, "example position"], patterns: Sequence[str], position: int
+    model: "HookedModel",
+    tokens: Int[Tensor, "example position"],
+    patterns: Sequence[str],
+    positions: Int[Tensor, " example"],
+    look: Callable[[slice, Mapping[str, Tensor]], None] | None = None,
 ) -> dict[str, Float[Tensor, "example ..."]]:
-    """Activations of all examples at one position, by hook name.
+    """Activations of all examples, each at one position, by hook name.
 
     The inputs go through the model in batches, once, and no further than the last block that is asked for; of each
-    batch only the position is kept. Attention scores and patterns [batch, head, query, key] are read at the query.
+    batch only the positions are kept. Attention scores and patterns [batch, head, query, key] are read at the query.
 
     Args:
         model: a hooked model in evaluation mode.
-        tokens: the inputs.
+        tokens: the inputs; padding, if any, on the right, where no position before it sees it.
         patterns: hook names, or patterns over them.
-        position: which position is kept, 0 to n - 1.
+        positions: which position is kept of each, 0 to n - 1.
+        look: is shown each batch as it passes: which examples it is, and their activations at all positions.
 
     Raises:
         ValueError: a pattern matches no hook point.
     """
     n, length = tokens.shape
-    if not 0 <= position < length:
-        raise ValueError(f"position: got {position}; expected 0 to {length - 1}")
+    outside = (positions < 0) | (positions >= length)
+    if outside.any():
+        raise ValueError(f"positions: got {int(positions[outside][0])}; expected 0 to {length - 1}")
     if not patterns:
         return {}
     sites = match_sites(patterns, model.hook_dict)
@@ -162,8 +168,12 @@ def activations_at(
     parts: dict[str, list[Tensor]] = {site: [] for site in sites}
     with reading(model, sites) as read:
         for start in range(0, n, size):
-            for site, activation in read(Batch(inputs, slice(start, start + size), "cpu")).items():
-                parts[site].append(activation[:, position].clone())
+            examples = slice(start, min(start + size, n))
+            found = read(Batch(inputs, examples, "cpu"))
+            if look is not None:
+                look(examples, found)
+            for site, activation in found.items():
+                parts[site].append(activation[torch.arange(len(activation)), positions[examples]])
     return {site: torch.cat(batches) for site, batches in parts.items()}
 
 

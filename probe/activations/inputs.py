@@ -26,7 +26,7 @@ class Inputs:
         tokens: [example, position]; padded on the right.
         lengths: tokens of content in each example, at least 1.
         answers: the right token after each example's answer position; None where there is no such thing.
-        answer_positions: at which position each example is answered; None where there is no such thing.
+        answer_positions: at which position each example's answer begins; None where there is no such thing.
         vocabulary: text of each token that occurs, where a tokenizer tells it.
     """
 
@@ -55,8 +55,8 @@ class Inputs:
         if isinstance(given, Inputs):
             inputs = given
         elif isinstance(given, Task):
-            n, length = given.tokens.shape
-            inputs = cls(given.tokens, np.full(n, length), given.answers, np.full(n, given.answer_position))
+            first = given.targets[np.arange(len(given.targets)), given.answer_positions]
+            inputs = cls(given.tokens, given.lengths, first, given.answer_positions)
         elif isinstance(given, str) or _are(given, str):
             inputs = cls._of_texts([given] if isinstance(given, str) else given, model)
         elif isinstance(given, Mapping):

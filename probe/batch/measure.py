@@ -1,18 +1,21 @@
 """One unit of work: a checkpoint, its probes, one forward pass."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import torch
 import xarray as xr
+from torch import Tensor
 
 from probe import storage
 from probe.activations.forward import activations_at
+from probe.activations.sites import LOGITS
 from probe.activations.store import check_group, write_arrays
 from probe.batch.plan import Run, Unit
+from probe.measures.performance import Outcomes, outcomes
 from probe.probes.base import Array, Observation, Row
 from probe.suites import Checkpoint
 from probe.suites.hooked import weights_by_name
@@ -66,17 +69,28 @@ def _measure_unit(run: Run, checkpoint: Checkpoint, unit: Unit) -> None:
     probes = [spec.build() for spec in unit.probes]
     model = checkpoint.load()
     task = checkpoint.task
+    outcomes_of: list[Outcomes] = []
+    targets, answer_tokens = torch.as_tensor(task.scored_answers), torch.as_tensor(task.answer_tokens)
+
+    def score(examples: slice, found: Mapping[str, Tensor]) -> None:
+        if LOGITS in found:
+            logits = found[LOGITS][:, list(task.scored)][..., answer_tokens]
+            outcomes_of.append(outcomes(logits, targets[examples]))
+
+    activations = activations_at(
+        model,
+        torch.as_tensor(task.tokens),
+        sorted({site for probe in probes for site in probe.sites}),
+        torch.as_tensor(task.answer_positions),
+        look=score,
+    )
     observation = Observation(
         checkpoint=checkpoint,
         weights=weights_by_name(model),
-        activations=activations_at(
-            model,
-            torch.as_tensor(task.tokens),
-            sorted({site for probe in probes for site in probe.sites}),
-            task.answer_position,
-        ),
+        activations=activations,
         of_model=_rows_by_probe(run, unit.reads) if unit.reads else {},
         model=model,
+        token_outcomes=Outcomes.joined(outcomes_of) if outcomes_of else None,
     )
     rows: list[tuple[str, Row]] = []
     arrays: dict[str, xr.DataArray] = {}

@@ -75,6 +75,6 @@ def from_embeddings(observation: Observation) -> Callable[[Tensor], Float[Tensor
             return torch.cat([operands.to(embedded.dtype), embedded[:, 2:]], dim=1)
 
         found = model.run_with_hooks(question.expand(len(operands), -1), fwd_hooks=[("hook_embed", put_in)])
-        return found[:, task.answer_position, : task.n_answers]
+        return found[:, task.answer_positions[0], task.answer_tokens]
 
     return logits

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from probe.activations.sites import LOGITS
 from probe.algebra import CyclicForm, GroupForm
+from probe.measures.performance import Outcomes
 from probe.tasks import Task
 
 if TYPE_CHECKING:
@@ -43,10 +44,11 @@ class Observation:
     Attributes:
         checkpoint: whose model it is.
         weights: by TransformerLens name.
-        activations: of every example of the task at its answer position, by hook name: those that the probe asked for
-            and, since all probes share one pass, those of the others.
+        activations: of every example of the task at the position at which its answer begins, by hook name: those that
+            the probe asked for and, since all probes share one pass, those of the others.
         of_model: rows of the probes that ``needs`` names, measured once on the model's last checkpoint.
         model: the loaded model, for what no pass over the questions says: gradients, and the loss at other weights.
+        token_outcomes: what came of every token of every answer; None where no probe asked for the logits.
     """
 
     checkpoint: "Checkpoint"
@@ -54,6 +56,7 @@ class Observation:
     activations: Mapping[str, Float[Tensor, "example ..."]]
     of_model: Mapping[str, Sequence[Row]]
     model: "HookedModel"
+    token_outcomes: Outcomes | None = None
 
     @property
     def task(self) -> Task:
@@ -61,14 +64,25 @@ class Observation:
 
     @cached_property
     def logits(self) -> Float[Tensor, "example answer"]:
-        """Logits of the tokens that can be an answer.
+        """Logits of the tokens that can be an answer, or the first token of one.
 
         Raises:
             ValueError: no probe asked for them.
         """
         if LOGITS not in self.activations:
             raise ValueError(f"logits: a probe that reads them lists {LOGITS!r} among its sites")
-        return self.activations[LOGITS][:, : self.task.n_answers].double()
+        return self.activations[LOGITS][:, torch.as_tensor(self.task.answer_tokens)].double()
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What came of every token of every answer: its log-probability, and whether it is the likeliest.
+
+        Raises:
+            ValueError: no probe asked for the logits.
+        """
+        if self.token_outcomes is None:
+            raise ValueError(f"outcomes: a probe that reads them lists {LOGITS!r} among its sites")
+        return self.token_outcomes
 
     @cached_property
     def answers(self) -> Tensor:

@@ -12,6 +12,7 @@ from probe.activations.sites import match_sites
 from probe.measures import complexity
 from probe.probes.algorithm import from_embeddings
 from probe.probes.base import Observation, Probe, Row
+from probe.tasks import NOT_SCORED, Task
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class Complexity(Probe):
     name: ClassVar[str] = "complexity"
     sites: ClassVar[tuple[str, ...]] = ("blocks.*.mlp.hook_pre",)
 
+    def check(self, task: Task) -> None:
+        if (task.tokens[:, 2:] != task.tokens[0, 2:]).any():
+            raise ValueError(
+                "the task's questions differ in more than their first two tokens, so that the network is no function of"
+                " two operands; leave the probe out"
+            )
+
     def measure(self, observation: Observation) -> Iterator[Row]:
         layers = [observation.activations[site] for site in match_sites(self.sites, observation.activations)]
         if not all(layer.isfinite().all() for layer in layers):
@@ -48,12 +56,13 @@ class Complexity(Probe):
         yield Row("linear_mapping_number", complexity.linear_mapping_number(straight), "logits")
         module = cast("torch.nn.Module", model)  # ours and a bridge both are
         trained = torch.as_tensor(task.train_mask)
-        tokens, answers = torch.as_tensor(task.tokens)[trained], torch.as_tensor(task.answers)[trained]
+        scored = list(task.scored)
+        tokens, targets = torch.as_tensor(task.tokens)[trained], torch.as_tensor(task.targets[:, scored])[trained]
         weights = {name: weight.detach() for name, weight in model.named_parameters()}
 
         def loss(weights: Mapping[str, Tensor]) -> Tensor:
             logits = torch.func.functional_call(module, dict(weights), (tokens,))
-            return F.cross_entropy(logits[:, task.answer_position].double(), answers)
+            return F.cross_entropy(logits[:, scored].double().flatten(0, 1), targets.flatten(), ignore_index=NOT_SCORED)
 
         yield Row("hessian_top", complexity.hessian_top_eigenvalues(loss, weights)[0].item(), "loss")
         found = complexity.local_learning_coefficient(

@@ -8,6 +8,6 @@
 
 from probe.tasks.groups import GroupComposition
 from probe.tasks.modular import ModularArithmetic
-from probe.tasks.task import Task, task_from_dict, task_to_dict
+from probe.tasks.task import NOT_SCORED, Task, task_from_dict, task_to_dict
 
-__all__ = ["GroupComposition", "ModularArithmetic", "Task", "task_from_dict", "task_to_dict"]
+__all__ = ["NOT_SCORED", "GroupComposition", "ModularArithmetic", "Task", "task_from_dict", "task_to_dict"]

@@ -10,13 +10,14 @@ from jaxtyping import Bool, Int
 from probe.algebra import CyclicForm, Group, GroupForm
 from probe.algebra import group as group_by_name
 from probe.tasks.splits import check_split, check_trained, drawn_by_orbit, scored_apart
+from probe.tasks.task import Task, one_token_targets
 
 GroupSplit = Literal["unordered", "ordered"]
 SPLITS = ("unordered", "ordered")
 
 
 @dataclass(frozen=True)
-class GroupComposition:
+class GroupComposition(Task):
     """The product a * b of two elements, asked as the three tokens ``a b =`` and answered at ``=``.
 
     Examples are all pairs of elements, row-major in (a, b).
@@ -45,9 +46,6 @@ class GroupComposition:
     seed: int = 0
     family: Literal["group"] = field(default="group", kw_only=True)
 
-    n_ctx: ClassVar[int] = 3
-    answer_position: ClassVar[int] = 2
-
     def __post_init__(self) -> None:
         try:
             group_by_name(self.group)
@@ -67,9 +65,9 @@ class GroupComposition:
         return self._group.order + 1
 
     @property
-    def n_answers(self) -> int:
-        """Answers are tokens 0..n_answers-1."""
-        return self._group.order
+    def answer_tokens(self) -> Int[np.ndarray, " answer"]:
+        """Elements."""
+        return np.arange(self._group.order)
 
     @cached_property
     def operands(self) -> Int[np.ndarray, "example 2"]:
@@ -85,6 +83,10 @@ class GroupComposition:
     def answers(self) -> Int[np.ndarray, " example"]:
         a, b = self.operands.T
         return self._group.table[a, b]
+
+    @cached_property
+    def targets(self) -> Int[np.ndarray, "example position"]:
+        return one_token_targets(self.tokens, self.answers)
 
     @cached_property
     def train_mask(self) -> Bool[np.ndarray, " example"]:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 
 from probe.algebra import MAX_ORDER, GroupForm, cyclic, group
 from probe.tasks.splits import check_split, check_trained, drawn_by_orbit, scored_apart
+from probe.tasks.task import Task, one_token_targets
 
 Operation = Literal["a+b", "a-b", "a*b", "a/b", "a^2+b^2", "a^2+ab+b^2", "a^3+ab"]
 Split = Literal["unordered", "ordered", "ordered-python", "ordered-torch"]
@@ -28,7 +29,7 @@ SPLITS = ("unordered", "ordered", "ordered-python", "ordered-torch")
 
 
 @dataclass(frozen=True)
-class ModularArithmetic:
+class ModularArithmetic(Task):
     """``a operation b`` mod p, asked as the three tokens ``a b =`` and answered at ``=``.
 
     Examples are all pairs of operands for which the operation is defined, row-major in (a, b).
@@ -58,9 +59,6 @@ class ModularArithmetic:
     seed: int = 0
     family: Literal["modular"] = field(default="modular", kw_only=True)
 
-    n_ctx: ClassVar[int] = 3
-    answer_position: ClassVar[int] = 2
-
     def __post_init__(self) -> None:
         if self.p < 2:
             raise ValueError(f"p: got {self.p}; expected a modulus of at least 2")
@@ -82,9 +80,9 @@ class ModularArithmetic:
         return self.p + 1
 
     @property
-    def n_answers(self) -> int:
-        """Answers are tokens 0..n_answers-1."""
-        return self.p
+    def answer_tokens(self) -> Int[np.ndarray, " answer"]:
+        """Residues."""
+        return np.arange(self.p)
 
     @cached_property
     def operands(self) -> Int[np.ndarray, "example 2"]:
@@ -104,6 +102,10 @@ class ModularArithmetic:
             inverse = np.array([0] + [pow(t, -1, self.p) for t in range(1, self.p)])
             return a * inverse[b] % self.p
         return _VALUE[self.operation](a, b) % self.p
+
+    @cached_property
+    def targets(self) -> Int[np.ndarray, "example position"]:
+        return one_token_targets(self.tokens, self.answers)
 
     @cached_property
     def train_mask(self) -> Bool[np.ndarray, " example"]:

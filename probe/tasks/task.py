@@ -1,66 +1,121 @@
 """What every task offers, and how a task is written down and read back."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Protocol, runtime_checkable
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from probe.algebra import CyclicForm, GroupForm
 
+NOT_SCORED = -1
+"""Target at positions after which nothing is to be predicted."""
 
-@runtime_checkable
-class Task(Protocol):
-    """A finite, enumerable set of questions with answers, which of them were trained on, and how often."""
 
-    @property
-    def family(self) -> str:
-        """Which kind of task it is, as batch files call it."""
+class Task(ABC):
+    """A finite, enumerable set of questions with answers, which of them were trained on, and how often.
 
-    @property
-    def n_ctx(self) -> int:
-        """Tokens in a question."""
+    A task is a frozen dataclass. Each example is a row of tokens that ends with all of the answer but its last token;
+    ``targets`` says after which positions a token is to be predicted. Rows that are shorter than others are padded on
+    the right, where no position before it sees the padding.
+    """
 
-    @property
-    def answer_position(self) -> int:
-        """Position at which the answer is read and scored."""
+    family: str
+    """Which kind of task it is, as batch files call it."""
 
     @property
+    @abstractmethod
     def d_vocab(self) -> int:
         """Tokens there are."""
 
     @property
-    def n_answers(self) -> int:
-        """Answers are tokens 0..n_answers-1."""
-
-    @property
+    @abstractmethod
     def tokens(self) -> Int[np.ndarray, "example position"]:
-        """The questions."""
+        """The questions, with what of their answers is read before the last token of it is predicted."""
 
     @property
-    def answers(self) -> Int[np.ndarray, " example"]:
-        """The right answers."""
+    @abstractmethod
+    def targets(self) -> Int[np.ndarray, "example position"]:
+        """The token to be predicted after each position, at least one per example; ``NOT_SCORED`` where none is."""
 
     @property
+    @abstractmethod
+    def answer_tokens(self) -> Int[np.ndarray, " answer"]:
+        """Tokens that can be part of an answer, ascending; loss and accuracy are over these."""
+
+    @property
+    @abstractmethod
     def train_mask(self) -> Bool[np.ndarray, " example"]:
         """Which examples are trained on."""
 
     @property
+    @abstractmethod
     def exposures(self) -> Int[np.ndarray, " example"]:
         """How often an example is shown in one pass over the training data; 0 where it is not trained on."""
 
     @property
+    @abstractmethod
     def subsets(self) -> dict[str, Bool[np.ndarray, " example"]]:
-        """Sets of examples scored apart, none of them empty; ``train``, ``test`` and ``all`` among them."""
+        """Sets of examples scored apart, none of them empty; ``train`` and ``all`` among them."""
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens in the longest example."""
+        return self.tokens.shape[1]
+
+    @property
+    def n_answers(self) -> int:
+        """Tokens that can be part of an answer."""
+        return len(self.answer_tokens)
+
+    @cached_property
+    def scored(self) -> tuple[int, ...]:
+        """Positions after which something is to be predicted in some example, ascending."""
+        return tuple(np.flatnonzero((self.targets != NOT_SCORED).any(0)).tolist())
+
+    @cached_property
+    def answer_positions(self) -> Int[np.ndarray, " example"]:
+        """Position at which the first token of each answer is predicted."""
+        return (self.targets != NOT_SCORED).argmax(1)
+
+    @cached_property
+    def scored_answers(self) -> Int[np.ndarray, "example scored"]:
+        """Targets at the ``scored`` positions as places among ``answer_tokens``; ``NOT_SCORED`` where there is none."""
+        targets = self.targets[:, list(self.scored)]
+        return np.where(targets == NOT_SCORED, NOT_SCORED, np.searchsorted(self.answer_tokens, targets))
+
+    @cached_property
+    def answers(self) -> Int[np.ndarray, " example"]:
+        """The first token of each right answer, as its place among ``answer_tokens``."""
+        first = (self.scored_answers != NOT_SCORED).argmax(1)
+        return self.scored_answers[np.arange(len(first)), first]
+
+    @cached_property
+    def lengths(self) -> Int[np.ndarray, " example"]:
+        """Tokens in each example: up to the last position after which something is to be predicted."""
+        return self.n_ctx - (self.targets != NOT_SCORED)[:, ::-1].argmax(1)
 
     @property
     def cyclic_form(self) -> CyclicForm | None:
         """The operation as an addition in Z_n, if it is one."""
+        return None
 
     @property
     def group_form(self) -> GroupForm | None:
         """The operation as the product of a group, if it is one."""
+        return None
+
+
+def one_token_targets(
+    tokens: Int[np.ndarray, "example position"], answers: Int[np.ndarray, " example"]
+) -> Int[np.ndarray, "example position"]:
+    """Targets of questions of one length that are answered by one token, after their last."""
+    targets = np.full(tokens.shape, NOT_SCORED)
+    targets[:, -1] = answers
+    return targets
 
 
 def task_to_dict(task: Task) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probe.suites.architecture import Architecture
-from probe.tasks import Task
+from probe.tasks import NOT_SCORED, Task
 from probe.training import program
 from probe.training.settings import TrainingSettings
 
@@ -78,15 +78,15 @@ class Ensemble:
         chosen = [np.flatnonzero(member.task.exposures) for member in self.members]
         exposures = [member.task.exposures[c] for member, c in zip(self.members, chosen, strict=True)]
         longest = max(len(c) for c in chosen)
-        tokens, answers, weight = [], [], np.zeros((len(chosen), longest))
+        scored = sorted({position for member in self.members for position in member.task.scored})
+        tokens, targets, weight = [], [], np.zeros((len(chosen), longest))
         for i, (member, c) in enumerate(zip(self.members, chosen, strict=True)):
             filled = np.resize(c, longest)
             tokens.append(member.task.tokens[filled])
-            answers.append(member.task.answers[filled])
+            targets.append(member.task.targets[filled][:, scored])
             weight[i, : len(c)] = exposures[i] / exposures[i].sum()
-        position = self.members[0].task.answer_position
-        self._inputs = program.Inputs.of(torch.tensor(np.stack(tokens), device=self.device), (position,))
-        self._answers = torch.tensor(np.stack(answers), device=self.device)
+        self._inputs = program.Inputs.of(torch.tensor(np.stack(tokens), device=self.device), tuple(scored))
+        self._targets = torch.tensor(np.stack(targets), device=self.device)
         self._weight = torch.tensor(weight, device=self.device, dtype=getattr(torch, self.settings.loss_dtype))
         self._shown = [np.repeat(np.arange(len(c)), e) for c, e in zip(chosen, exposures, strict=True)]
 
@@ -107,10 +107,12 @@ class Ensemble:
             groups.append({"params": parts, "weight_decay": member.weight_decay})
         self._optimizer = torch.optim.AdamW(groups, betas=self.settings.betas, fused=True)
 
-    def _member_losses(self, inputs: program.Inputs, answers: Tensor, weight: Tensor) -> Float[Tensor, " member"]:
-        logits = program.logits(self.arch, self._weights, inputs)[:, :, 0].to(weight.dtype)
-        losses = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none")
-        return (losses.view_as(weight) * weight).sum(1)
+    def _member_losses(self, inputs: program.Inputs, targets: Tensor, weight: Tensor) -> Float[Tensor, " member"]:
+        """Of an example the mean over its scored tokens, of a member that over examples as they are weighted."""
+        logits = program.logits(self.arch, self._weights, inputs).to(weight.dtype)
+        losses = F.cross_entropy(logits.flatten(0, 2), targets.flatten(), ignore_index=NOT_SCORED, reduction="none")
+        of_example = losses.view_as(targets).sum(2) / (targets != NOT_SCORED).sum(2)
+        return (of_example * weight).sum(1)
 
     def train_step(self) -> None:
         """One optimizer step of every member."""
@@ -128,11 +130,12 @@ class Ensemble:
     def _batch(self) -> tuple[program.Inputs, Tensor, Tensor]:
         size = self.settings.batch_size
         if size is None:
-            return self._inputs, self._answers, self._weight
+            return self._inputs, self._targets, self._weight
         drawn = [_batch_of(self.step, size, m.seed, shown) for m, shown in zip(self.members, self._shown, strict=True)]
         chosen = torch.tensor(np.stack(drawn), device=self.device)
         weight = torch.full(chosen.shape, 1 / size, device=self.device, dtype=self._weight.dtype)
-        return self._inputs.examples(chosen), self._answers.gather(1, chosen), weight
+        targets = self._targets.gather(1, chosen[..., None].expand(-1, -1, self._targets.shape[-1]))
+        return self._inputs.examples(chosen), targets, weight
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of one member's weights, on the CPU."""
@@ -203,7 +206,7 @@ def check_fit(arch: Architecture, member: Member, settings: TrainingSettings) ->
     assert arch.d_vocab_out is not None
     for name, has, needs in (
         ("d_vocab", arch.d_vocab, task.d_vocab),
-        ("d_vocab_out", arch.d_vocab_out, task.n_answers),
+        ("d_vocab_out", arch.d_vocab_out, int(task.answer_tokens.max()) + 1),
         ("n_ctx", arch.n_ctx, task.n_ctx),
     ):
         if has < needs:

@@ -20,7 +20,7 @@ def losses(path, model, split):
     with torch.no_grad():
         logits, cache = hooked.run_with_cache(torch.as_tensor(task.tokens), names_filter="blocks.0.mlp.hook_post")
     assert cache["blocks.0.mlp.hook_post"].shape == (113 * 113, 3, 512)
-    log_probabilities = F.log_softmax(logits[:, task.answer_position].double(), dim=-1)
+    log_probabilities = F.log_softmax(logits[:, task.answer_positions[0]].double(), dim=-1)
     loss = -log_probabilities[torch.arange(len(logits)), torch.as_tensor(task.answers)]
     train = torch.as_tensor(task.train_mask)
     return loss[train].mean().item(), loss[~train].mean().item()

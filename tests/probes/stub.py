@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from probe.activations.sites import LOGITS
+from probe.measures.performance import outcomes
 from probe.probes import Observation, Row
 from probe.suites.architecture import Architecture, Shape
 from probe.tasks import ModularArithmetic, Task
@@ -35,7 +36,8 @@ def observation(
     if logits is not None:
         activations[LOGITS] = torch.cat([torch.as_tensor(logits), torch.full((len(logits), 1), 50.0)], dim=1)
     checkpoint = checkpoint or SimpleNamespace(task=task, model=SimpleNamespace(task=task, architecture=arch))
-    return Observation(checkpoint, weights or {}, activations, of_model or {}, model)
+    token_outcomes = None if logits is None else outcomes(torch.as_tensor(logits)[:, None], task.scored_answers)
+    return Observation(checkpoint, weights or {}, activations, of_model or {}, model, token_outcomes)
 
 
 def discrete_log(p: int) -> dict[int, int]:

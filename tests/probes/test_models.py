@@ -39,7 +39,7 @@ def observed(tmp_path_factory):
         checkpoint = suite["m", step]
         model = checkpoint.load()
         tokens = torch.as_tensor(PRODUCT.tokens)
-        found = activations_at(model, tokens, ["unembed.hook_out", PRE], 2)
+        found = activations_at(model, tokens, ["unembed.hook_out", PRE], torch.full((len(tokens),), 2))
         return Observation(checkpoint, weights_by_name(model), found, keys(1, 3), model)
 
     return observe(0), observe(60)

@@ -21,7 +21,7 @@ def test_examples_are_all_pairs_of_elements(name):
     n = g.order
     assert task.tokens.tolist() == [[a, b, n] for a in range(n) for b in range(n)]
     assert task.answers.tolist() == [g.table[a, b] for a in range(n) for b in range(n)]
-    assert (task.d_vocab, task.n_answers, task.n_ctx, task.answer_position) == (n + 1, n, 3, 2)
+    assert (task.d_vocab, task.n_answers, task.n_ctx, *task.scored) == (n + 1, n, 3, 2)
     assert task.family == "group"
     assert isinstance(task, Task)
 

@@ -28,7 +28,7 @@ def test_answers_are_those_worked_out_by_hand(operation, p):
     pairs = [(a, b) for a in range(p) for b in range(b_from, p)]
     assert task.tokens.tolist() == [[a, b, p] for a, b in pairs]
     assert task.answers.tolist() == [BY_HAND[operation](a, b, p) for a, b in pairs]
-    assert (task.d_vocab, task.n_answers, task.n_ctx, task.answer_position) == (p + 1, p, 3, 2)
+    assert (task.d_vocab, task.n_answers, task.n_ctx, *task.scored) == (p + 1, p, 3, 2)
     assert isinstance(task, Task)
 
 
