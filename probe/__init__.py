@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from probe.batch.run import run
     from probe.batch.schema import Batch, load_batch
     from probe.suites import Checkpoint, Suite, open_suite
-    from probe.tasks import GroupComposition, ModularArithmetic
+    from probe.tasks import Addition, Facts, GroupComposition, ModularArithmetic, Multiplication, Subtraction
 
 _HOME = {
+    "Addition": "probe.tasks",
     "Batch": "probe.batch.schema",
     "Checkpoint": "probe.suites",
+    "Facts": "probe.tasks",
     "GroupComposition": "probe.tasks",
     "ModularArithmetic": "probe.tasks",
+    "Multiplication": "probe.tasks",
+    "Subtraction": "probe.tasks",
     "Suite": "probe.suites",
     "arrays": "probe.batch.results",
     "capture": "probe.activations.capturing",
@@ -34,10 +38,14 @@ _HOME = {
 }
 
 __all__ = [
+    "Addition",
     "Batch",
     "Checkpoint",
+    "Facts",
     "GroupComposition",
     "ModularArithmetic",
+    "Multiplication",
+    "Subtraction",
     "Suite",
     "arrays",
     "capture",

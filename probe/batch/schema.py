@@ -1,7 +1,8 @@
 """What a batch file may say, and how one is read."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from itertools import product
@@ -27,7 +28,7 @@ from probe.probes.base import Probe
 from probe.probes.registry import probe_class, registered
 from probe.suites import Suite, open_suite
 from probe.suites.architecture import Architecture, Shape
-from probe.tasks import GroupComposition, ModularArithmetic, Task
+from probe.tasks import Addition, Facts, GroupComposition, ModularArithmetic, Multiplication, Subtraction, Task
 from probe.training.ensemble import Member, check_fit
 from probe.training.settings import TrainingSettings
 
@@ -71,13 +72,13 @@ class ProbeSpec(_Strict):
 
 
 def _family(task: Any) -> Any:
-    """A task's fields with its family, which need not be said: only a group's composition has a ``group``."""
+    """A task's fields with its family, which the two about structure need not say: of these one has a ``group``."""
     if isinstance(task, dict):
         return {"family": "group" if "group" in task else "modular"} | task
     return task
 
 
-_AnyTask = ModularArithmetic | GroupComposition
+_AnyTask = ModularArithmetic | GroupComposition | Multiplication | Addition | Subtraction | Facts
 TaskSpec = Annotated[Annotated[_AnyTask, Field(discriminator="family")], BeforeValidator(_family)]
 
 
@@ -120,6 +121,10 @@ class TrainedSuite(_Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainedSuite":
+        if self.vary.train_fraction and not hasattr(self.task, "train_fraction"):
+            raise ValueError(
+                f"vary.train_fraction: a task of the family {self.task.family} has none; vary held_out, by vary.task"
+            )
         names = [member.name for _, members in self.ensembles() for member in members]
         for name in names:
             if names.count(name) > 1:
@@ -180,14 +185,17 @@ class TrainedSuite(_Strict):
 
     def _task_label(self, i: int) -> list[str]:
         """What tells a task from the others: the fields in which they differ, of which the split if nothing else."""
-        differing = [field for field in asdict(self.tasks[i]) if len({getattr(task, field) for task in self.tasks}) > 1]
+        tasks = [_flat(asdict(task)) for task in self.tasks]
+        every = dict.fromkeys(field for task in tasks for field in task)
+        differing = [field for field in every if len({task.get(field) for task in tasks}) > 1]
         telling = [field for field in differing if field not in ("split", "seed")]
-        if len({tuple(getattr(task, field) for field in telling) for task in self.tasks}) < len(self.tasks):
+        if len({tuple(task.get(field) for field in telling) for task in tasks}) < len(tasks):
             telling = differing
         # a model's name is that of a folder
         words = {"-": "minus", "*": "times", "/": "over", "^": ""}
-        values = (str(getattr(self.tasks[i], field)) for field in telling)
-        return ["".join(words.get(letter, letter) for letter in value) for value in values]
+        values = (tasks[i][field] for field in telling if field in tasks[i])
+        spelled = ("".join(words.get(letter, letter) for letter in value) for value in values)
+        return [re.sub(r"[^\w.+]+", "_", value).strip("_") for value in spelled]
 
     def _label(self, shape: Shape) -> str:
         """``d128``, and whatever else tells the shape from others of the same width."""
@@ -198,6 +206,14 @@ class TrainedSuite(_Strict):
             if len({getattr(other, field) for other in alike}) > 1:
                 label += f"-{letter}{getattr(shape, field) or 'plain'}"
         return f"{label}-b{shape.biases:d}" if len({other.biases for other in alike}) > 1 else label
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Fields of a task and of what it consists of, by dotted names, as text."""
+    flat: dict[str, str] = {}
+    for name, value in fields.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
+    return flat
 
 
 class FolderSuite(_Strict):

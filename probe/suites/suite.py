@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import Int
 from torch import Tensor
 
 from probe.tasks import Task
@@ -96,6 +98,10 @@ class Model(ABC):
         """Training tokens shown up to a step, repeats counted; ``nan`` where nothing says."""
         return step * self.tokens_per_step
 
+    def exposures(self, step: int) -> Int[np.ndarray, " example"] | None:
+        """How often each example of the task has been shown in training up to a step; None where nothing says."""
+        return None
+
     def tokenizer(self) -> "PreTrainedTokenizerBase | None":
         """What turns text into the tokens that it reads; None where there is none."""
         return None
@@ -151,6 +157,11 @@ class Checkpoint:
     def tokens_seen(self) -> float:
         """Training tokens shown so far, repeats counted; ``nan`` where nothing says."""
         return self.model.tokens_seen(self.step)
+
+    @property
+    def exposures(self) -> Int[np.ndarray, " example"] | None:
+        """How often each example of the task has been shown in training so far; None where nothing says."""
+        return self.model.exposures(self.step)
 
     @property
     def flops(self) -> float:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from probe import storage
@@ -13,6 +15,7 @@ from probe.suites.architecture import Architecture
 from probe.suites.suite import Model
 from probe.suites.tensorfiles import SUFFIXES
 from probe.tasks import Task, task_from_dict
+from probe.training.exposure import exposures_by
 
 if TYPE_CHECKING:
     from probe.suites.hooked import HookedTransformer
@@ -78,6 +81,9 @@ class TrainedModel(Model):
 
     def location(self, step: int) -> str:
         return suite_format.step_path(self.folder, self.name, step)
+
+    def exposures(self, step: int) -> Int[np.ndarray, " example"]:
+        return exposures_by(self.task, self.config["training"]["batch_size"], self.seed, [step])[0]
 
     def digest(self, step: int) -> str:
         return suite_format.read_header(self.location(step))[1]

@@ -1,13 +1,46 @@
-"""What is asked: finite, enumerable sets of questions with answers, and which of them were trained on.
+"""What is asked: finite, enumerable sets of questions with answers, which of them were trained on, and how often.
 
-``task``     what every task offers, and how a task is written down and read back
-``modular``  arithmetic modulo p
-``groups``   composition in a finite group
-``splits``   which examples are trained on, where some belong together
+``task``        what every task offers, and how a task is written down and read back
+``modular``     arithmetic modulo p
+``groups``      composition in a finite group
+``splits``      which examples of these are trained on, where some belong together
+``arithmetic``  arithmetic on whole numbers, each fact shown as often as declared
+``facts``       random facts about made-up subjects, in several phrasings
+``frequency``   how often facts are shown, and which are held out
 """
 
+from probe.tasks.arithmetic import Addition, Multiplication, Subtraction
+from probe.tasks.facts import Facts
+from probe.tasks.frequency import Duplicated, OperandWeights, Table, Uniform, Zipf
 from probe.tasks.groups import GroupComposition
 from probe.tasks.modular import ModularArithmetic
 from probe.tasks.task import NOT_SCORED, Task, task_from_dict, task_to_dict
 
-__all__ = ["NOT_SCORED", "GroupComposition", "ModularArithmetic", "Task", "task_from_dict", "task_to_dict"]
+FAMILIES: dict[str, type[Task]] = {
+    "modular": ModularArithmetic,
+    "group": GroupComposition,
+    "multiplication": Multiplication,
+    "addition": Addition,
+    "subtraction": Subtraction,
+    "facts": Facts,
+}
+"""Kinds of tasks, by the ``family`` that batch files and suites call them."""
+
+__all__ = [
+    "FAMILIES",
+    "NOT_SCORED",
+    "Addition",
+    "Duplicated",
+    "Facts",
+    "GroupComposition",
+    "ModularArithmetic",
+    "Multiplication",
+    "OperandWeights",
+    "Subtraction",
+    "Table",
+    "Task",
+    "Uniform",
+    "Zipf",
+    "task_from_dict",
+    "task_to_dict",
+]

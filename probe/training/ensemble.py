@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe.suites.architecture import Architecture
 from probe.tasks import NOT_SCORED, Task
 from probe.training import program
+from probe.training.exposure import shown_in_pass
 from probe.training.settings import TrainingSettings
 
 
@@ -88,7 +89,10 @@ class Ensemble:
         self._inputs = program.Inputs.of(torch.tensor(np.stack(tokens), device=self.device), tuple(scored))
         self._targets = torch.tensor(np.stack(targets), device=self.device)
         self._weight = torch.tensor(weight, device=self.device, dtype=getattr(torch, self.settings.loss_dtype))
-        self._shown = [np.repeat(np.arange(len(c)), e) for c, e in zip(chosen, exposures, strict=True)]
+        self._batches = [
+            _Batches(np.repeat(np.arange(len(c)), e), member.seed)
+            for member, c, e in zip(self.members, chosen, exposures, strict=True)
+        ]
 
     def _adopt_weights(self, weights: dict[str, Float[Tensor, "member ..."]]) -> None:
         """Make these the weights, and give the optimizer each member's part of them.
@@ -131,7 +135,7 @@ class Ensemble:
         size = self.settings.batch_size
         if size is None:
             return self._inputs, self._targets, self._weight
-        drawn = [_batch_of(self.step, size, m.seed, shown) for m, shown in zip(self.members, self._shown, strict=True)]
+        drawn = [batches.at(self.step, size) for batches in self._batches]
         chosen = torch.tensor(np.stack(drawn), device=self.device)
         weight = torch.full(chosen.shape, 1 / size, device=self.device, dtype=self._weight.dtype)
         targets = self._targets.gather(1, chosen[..., None].expand(-1, -1, self._targets.shape[-1]))
@@ -185,15 +189,20 @@ def examples_per_step(task: Task, settings: TrainingSettings) -> int:
     return settings.batch_size or int(task.exposures.sum())
 
 
-def _batch_of(step: int, size: int, seed: int, shown: np.ndarray) -> np.ndarray:
-    """Mini-batch number ``step``: of shuffled passes over ``shown``, each pass drawn from (seed, pass) alone.
+@dataclass
+class _Batches:
+    """The mini-batches of a member: of shuffled passes over its exposures, of which the one at hand is kept."""
 
-    So the order needs no state to be resumed. What is left at the end of a pass and is less than a batch is skipped.
-    """
-    per_pass = len(shown) // size
-    order = np.random.default_rng((seed, step // per_pass)).permutation(len(shown))
-    start = step % per_pass * size
-    return shown[order[start : start + size]]
+    shown: Int[np.ndarray, " exposure"]
+    seed: int
+    number: int = -1
+    order: Int[np.ndarray, " exposure"] | None = None
+
+    def at(self, step: int, size: int) -> Int[np.ndarray, " batch"]:
+        number, place = divmod(step, len(self.shown) // size)
+        if self.order is None or number != self.number:
+            self.number, self.order = number, self.shown[shown_in_pass(len(self.shown), size, self.seed, number)]
+        return self.order[place * size : (place + 1) * size]
 
 
 def check_fit(arch: Architecture, member: Member, settings: TrainingSettings) -> None:

@@ -1,3 +1,6 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +8,7 @@ import torch.nn.functional as F
 
 from probe.suites.architecture import Architecture, Shape
 from probe.suites.hooked import HookedTransformer
-from probe.tasks import ModularArithmetic
+from probe.tasks import ModularArithmetic, Task
 from probe.training.ensemble import Ensemble, Member
 from probe.training.settings import TrainingSettings
 
@@ -56,6 +59,68 @@ def test_every_member_becomes_what_the_usual_loop_makes_of_it():
             torch.testing.assert_close(w, expected[name], atol=2e-4, rtol=2e-3, msg=f"{member.name} {name}")
 
 
+@dataclass(frozen=True, eq=False)
+class Made(Task):
+    """A task that is given: some positions of some examples are scored."""
+
+    rows: np.ndarray
+    right: np.ndarray
+    times: np.ndarray
+    d_vocab: ClassVar[int] = 7
+    answer_tokens: ClassVar[np.ndarray] = np.arange(7)
+
+    tokens = property(lambda self: self.rows)
+    targets = property(lambda self: self.right)
+    exposures = property(lambda self: self.times)
+    train_mask = property(lambda self: self.times > 0)
+    subsets = property(lambda self: {"train": self.train_mask})
+
+    @classmethod
+    def drawn(cls, seed, scored):
+        rng = np.random.default_rng(seed)
+        targets = np.where(rng.random((20, 5)) < 0.5, rng.integers(7, size=(20, 5)), -1)
+        targets[:, scored[0]] = 3
+        targets[:, [i for i in range(5) if i not in scored]] = -1
+        return cls(rng.integers(7, size=(20, 5)), targets, rng.integers(4, size=20))
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize("batch_size", [None, 8])
+def test_answers_of_several_tokens_at_positions_of_their_own_against_the_usual_loop(n_layers, batch_size):
+    """Members that are scored at other positions, in unequally many of them, with unequal exposures."""
+    members = [
+        Member("a", Made.drawn(0, (1, 3)), 0, 3e-3, 1.0),
+        Member("b", Made.drawn(1, (2, 3, 4)), 1, 1e-2, 0.0),
+    ]
+    arch = Architecture(d_model=12, n_heads=2, n_layers=n_layers, d_vocab=7, n_ctx=5)
+    settings = TrainingSettings(steps=12, warmup=3, batch_size=batch_size)
+    ensemble = trained(members, settings, 12, arch)
+    for i, member in enumerate(members):
+        task, shown = member.task, np.repeat(np.arange(20), member.task.exposures)
+        model = HookedTransformer.with_weights(arch, arch.initial_weights(member.seed))
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=member.learning_rate, weight_decay=member.weight_decay, betas=settings.betas
+        )
+        for step in range(12):
+            batch = shown
+            if batch_size:
+                number, place = divmod(step, len(shown) // batch_size)
+                order = np.random.default_rng((member.seed, number)).permutation(len(shown))
+                batch = shown[order[place * batch_size : (place + 1) * batch_size]]
+            for group in optimizer.param_groups:
+                group["lr"] = member.learning_rate * min(step / settings.warmup, 1)
+            log_probs = model(torch.tensor(task.tokens)).double().log_softmax(-1)
+            losses = [  # of each example the mean over its scored tokens
+                -torch.stack([log_probs[e, p, t] for p, t in enumerate(task.targets[e].tolist()) if t >= 0]).mean()
+                for e in batch
+            ]
+            optimizer.zero_grad()
+            torch.stack(losses).mean().backward()
+            optimizer.step()
+        for name, w in model.named_parameters():
+            torch.testing.assert_close(ensemble.weights(i)[name], w.detach(), atol=2e-4, rtol=2e-3, msg=name)
+
+
 def test_a_member_does_not_depend_on_its_company():
     members, settings = members_that_differ(), TrainingSettings(steps=40)
     together = trained(members, settings, 40)
@@ -101,18 +166,6 @@ def test_a_restored_ensemble_goes_on_bit_for_bit():
         expected = whole.weights(i)
         assert all(torch.equal(w, expected[name]) for name, w in resumed.weights(i).items())
         assert resumed.examples_seen(i) == 30 * 16
-
-
-def test_mini_batches_show_every_training_example_once_a_pass():
-    from probe.training.ensemble import _batch_of
-
-    shown = np.arange(23)
-    batches = [_batch_of(step, 5, 7, shown) for step in range(8)]
-    for a_pass in (batches[:4], batches[4:]):
-        seen = np.concatenate(a_pass)
-        assert len(seen) == len(set(seen.tolist())) == 20
-    assert not np.array_equal(np.concatenate(batches[:4]), np.concatenate(batches[4:]))
-    assert not np.array_equal(batches[0], _batch_of(0, 5, 8, shown))
 
 
 def test_a_mini_batch_step_is_that_of_its_examples():
