@@ -9,7 +9,7 @@ import pandas as pd
 from probe.report.data import ReportData
 from probe.report.page import Link, Section, anchor, render_page
 from probe.report.sections import sections, steps_and_seeds
-from probe.report.verdict import median_text, steps_text, verdict
+from probe.report.verdict import keys_head, keys_text, median_text, steps_text, verdict
 from probe.scaling.transitions import by_size, transitions
 
 LISTED_PAGES = 24
@@ -34,7 +34,7 @@ def render_report(data: ReportData, links: Sequence[Link] = (), structure: Mappi
 
 
 def models_table(table: pd.DataFrame, pages: Mapping[str, str] | None = None) -> str:
-    """HTML table with a row per model: when it memorized and generalized, key frequencies, final accuracies.
+    """HTML table with a row per model: when it memorized and generalized, key frequencies or irreps, final accuracies.
 
     Args:
         table: what ``probe.scaling.transitions`` returns.
@@ -42,13 +42,13 @@ def models_table(table: pd.DataFrame, pages: Mapping[str, str] | None = None) ->
     """
     heads = (
         ("Model", ""), ("Size", ""), ("Seed", "n"), ("Parameters", "n"), ("Memorized at<br>(step)", "n"),
-        ("Generalized at<br>(step)", "n"), ("Plateau<br>(steps)", "n"), ("Key frequencies", ""),
+        ("Generalized at<br>(step)", "n"), ("Plateau<br>(steps)", "n"), (keys_head(table).capitalize(), ""),
         ("Train", "n"), ("Test", "n"), ("Non-mirror<br>test", "n"),
     )  # fmt: skip
     rows = []
     for model in table.to_dict("records"):
         late = f'<span class="late">not within {steps_text(model["final_step"])}</span>'
-        keys = ", ".join(str(k) for k in model["key_frequencies"]) or "—"
+        keys = escape(keys_text(model)) or "—"
         diverged = f' <span class="late">diverged at {steps_text(model["diverged_step"])}</span>'
         href = (pages or {}).get(str(model["model"]))
         name = anchor(Link(href, str(model["model"]))) if href else escape(str(model["model"]))

@@ -1,6 +1,8 @@
 """What happened, in words and numbers, and no more than the run shows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,6 +50,16 @@ def verdict(transitions: pd.DataFrame, sizes: pd.DataFrame) -> Verdict:
 def steps_text(step: float) -> str:
     """A number of steps, or a dash when there is none."""
     return f"{step:,.0f}" if np.isfinite(step) else "—"
+
+
+def keys_head(table: pd.DataFrame) -> str:
+    """What the keys of these models are called."""
+    return "key irreps" if table["key_irreps"].map(bool).any() else "key frequencies"
+
+
+def keys_text(model: Mapping[str, Any]) -> str:
+    """The key irreps of a model, or its key frequencies; "" where none were found or looked for."""
+    return ", ".join(map(str, model["key_irreps"] or model["key_frequencies"]))
 
 
 def median_text(row: pd.Series, event: str) -> str:

@@ -25,7 +25,7 @@ def transitions(results: pd.DataFrame) -> pd.DataFrame:
     ``train_measured`` and ``test_measured`` (whether accuracy was evaluated often enough to tell, once and 3 times; a
     model that diverged was measured); ``diverged_step`` (first evaluation whose train or test loss is not finite, else
     NaN); ``final_train_accuracy``, ``final_test_accuracy`` and ``final_test_nonmirror_accuracy`` (NaN where the subset
-    is empty); ``key_frequencies`` (ascending tuple, empty where none were found or looked for).
+    is empty); ``key_frequencies`` (ascending tuple, empty where none were found or looked for) and ``key_irreps``.
 
     Args:
         results: tidy results table, a row per number.
@@ -108,6 +108,7 @@ def _of_one_model(model: str, rows: pd.DataFrame) -> dict[str, object]:
         "final_test_accuracy": _final_accuracy(performance, "test"),
         "final_test_nonmirror_accuracy": _final_accuracy(performance, "test_nonmirror"),
         "key_frequencies": tuple(sorted(map(int, keys_found(rows, "key_frequencies")))),
+        "key_irreps": tuple(keys_found(rows, "key_irreps")),
     }
 
 

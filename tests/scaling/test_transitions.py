@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from probe.report.verdict import keys_head, keys_text
 from probe.scaling import by_size, transitions
 from probe.scaling.transitions import size_label
 
@@ -43,6 +44,18 @@ def test_dates_are_steps_of_evaluations_at_the_thresholds():
     assert row["key_frequencies"] == (6, 52)
     assert (row["size"], row["seed"], row["n_params"]) == ("d8", 0, 100)
     assert math.isnan(row["final_test_nonmirror_accuracy"])
+
+
+def test_key_irreps_are_those_that_the_probe_called_key():
+    found = [("standard", 1.0), ("trivial", 0.0), ("sign", 1.0)]
+    rows = pd.DataFrame([(50, "key_irreps", "is_key", key, value) for key, value in found])
+    rows.columns = ["step", "probe", "metric", "key", "value"]
+    results = pd.concat([table("d8-s0", MEMORY, MEMORY), rows.assign(model="d8-s0", n_params=100, seed=0)])
+    row = transitions(results).iloc[0]
+    assert (row["key_irreps"], row["key_frequencies"]) == (("standard", "sign"), ())
+    assert (keys_text(row), keys_head(transitions(results))) == ("standard, sign", "key irreps")
+    without = transitions(table("d8-s0", MEMORY, MEMORY, keys=(3, 1)))
+    assert (keys_text(without.iloc[0]), keys_head(without)) == ("1, 3", "key frequencies")
 
 
 def test_rows_out_of_order_give_the_same_dates():
