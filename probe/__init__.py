@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from probe.batch.run import run
     from probe.batch.schema import Batch, load_batch
     from probe.suites import Checkpoint, Suite, open_suite
-    from probe.tasks import Addition, Facts, GroupComposition, ModularArithmetic, Multiplication, Subtraction
+    from probe.tasks import Addition, Facts, GroupComposition, Mixture, ModularArithmetic, Multiplication, Subtraction
 
 _HOME = {
     "Addition": "probe.tasks",
@@ -22,6 +22,7 @@ _HOME = {
     "Checkpoint": "probe.suites",
     "Facts": "probe.tasks",
     "GroupComposition": "probe.tasks",
+    "Mixture": "probe.tasks",
     "ModularArithmetic": "probe.tasks",
     "Multiplication": "probe.tasks",
     "Subtraction": "probe.tasks",
@@ -43,6 +44,7 @@ __all__ = [
     "Checkpoint",
     "Facts",
     "GroupComposition",
+    "Mixture",
     "ModularArithmetic",
     "Multiplication",
     "Subtraction",

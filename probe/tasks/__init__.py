@@ -6,6 +6,7 @@
 ``splits``      which examples of these are trained on, where some belong together
 ``arithmetic``  arithmetic on whole numbers, each fact shown as often as declared
 ``facts``       random facts about made-up subjects, in several phrasings
+``mixture``     tasks blended into one training stream
 ``frequency``   how often facts are shown, and which are held out
 """
 
@@ -13,6 +14,7 @@ from probe.tasks.arithmetic import Addition, Multiplication, Subtraction
 from probe.tasks.facts import Facts
 from probe.tasks.frequency import Duplicated, OperandWeights, Table, Uniform, Zipf
 from probe.tasks.groups import GroupComposition
+from probe.tasks.mixture import Mixture, Part
 from probe.tasks.modular import ModularArithmetic
 from probe.tasks.task import NOT_SCORED, Task, task_from_dict, task_to_dict
 
@@ -23,6 +25,7 @@ FAMILIES: dict[str, type[Task]] = {
     "addition": Addition,
     "subtraction": Subtraction,
     "facts": Facts,
+    "mixture": Mixture,
 }
 """Kinds of tasks, by the ``family`` that batch files and suites call them."""
 
@@ -33,9 +36,11 @@ __all__ = [
     "Duplicated",
     "Facts",
     "GroupComposition",
+    "Mixture",
     "ModularArithmetic",
     "Multiplication",
     "OperandWeights",
+    "Part",
     "Subtraction",
     "Table",
     "Task",

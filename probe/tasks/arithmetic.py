@@ -17,7 +17,7 @@ SIGNS = "+-"
 
 
 @dataclass(frozen=True)
-class _Arithmetic(Task):
+class Arithmetic(Task):
     """An operation on two whole numbers, asked by a prompt; every pair of operands is a fact.
 
     Examples are all pairs of operands, row-major in (a, b). Numbers are one token each, or digits.
@@ -213,6 +213,12 @@ class _Arithmetic(Task):
         targets[:, :-n_answer] = NOT_SCORED
         return targets
 
+    def said(self, predicted: Int[np.ndarray, "example token"]) -> list[str]:
+        """Answers as text, from their tokens as places among ``answer_tokens``."""
+        words = np.array(self.vocabulary)[self.answer_tokens][predicted]
+        joined = ["".join(row) for row in words.tolist()]
+        return joined if self.notation == "whole" else [answer.lstrip("+0") or "0" for answer in joined]
+
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """The prompts as text, for models that read with a tokenizer of their own."""
@@ -220,8 +226,8 @@ class _Arithmetic(Task):
 
 
 @dataclass(frozen=True)
-class Multiplication(_Arithmetic):
-    __doc__ = f"a x b. {_Arithmetic.__doc__}"
+class Multiplication(Arithmetic):
+    __doc__ = f"a x b. {Arithmetic.__doc__}"
 
     family: Literal["multiplication"] = field(default="multiplication", kw_only=True)
     sign: ClassVar[str] = "*"
@@ -232,8 +238,8 @@ class Multiplication(_Arithmetic):
 
 
 @dataclass(frozen=True)
-class Addition(_Arithmetic):
-    __doc__ = f"a + b. {_Arithmetic.__doc__}"
+class Addition(Arithmetic):
+    __doc__ = f"a + b. {Arithmetic.__doc__}"
 
     family: Literal["addition"] = field(default="addition", kw_only=True)
     sign: ClassVar[str] = "+"
@@ -244,8 +250,8 @@ class Addition(_Arithmetic):
 
 
 @dataclass(frozen=True)
-class Subtraction(_Arithmetic):
-    __doc__ = f"a - b. {_Arithmetic.__doc__}"
+class Subtraction(Arithmetic):
+    __doc__ = f"a - b. {Arithmetic.__doc__}"
 
     family: Literal["subtraction"] = field(default="subtraction", kw_only=True)
     sign: ClassVar[str] = "-"
