@@ -29,11 +29,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probe.measures.arrays import checked, number, valid
+from probe.measures.arrays import at_first, checked, integers, number, valid
+from probe.measures.cube import LogitCube, checked_cubes, of_cubes
 from probe.measures.fourier import frequency_power
-from probe.measures.fourier.basis import check_frequencies
+from probe.measures.fourier.basis import read_frequencies
+from probe.measures.fourier.logits import addition
 from probe.measures.intervals import Interval, bootstrap_interval
-from probe.measures.representation.planes import principal_components
+from probe.measures.representation.planes import components_of
 
 Logits = Float[Tensor | np.ndarray, "*batch p p p"]
 Embedding = Float[Tensor | np.ndarray, "p d_model"]
@@ -55,6 +57,8 @@ class Algorithm:
         name: "pizza" by the authors' bounds, symmetricity > .98 and irrelevance < .6; "clock" if neither holds, which
             is how the known clocks look and no proof of one; else, or with an accuracy below .99, "neither".
         gradient_symmetricity: mean and bootstrap interval over triples.
+        distance_irrelevance: nan where it is 0 / 0: the right answer's logit is the same for every input, as in a clock
+            without noise. It is not in a pizza, so that the name then is "clock" or "neither", by symmetricity alone.
     """
 
     name: Literal["pizza", "clock", "neither"]
@@ -77,7 +81,7 @@ def which_algorithm(
     t = torch.arange(len(cube), device=cube.device)
     accuracy = (cube.argmax(-1) == (t[:, None] + t) % len(t)).double().mean().item()
     symmetricity = bootstrap_interval(gradient_symmetricity_each(model_fn, embedding, triples), "mean")
-    irrelevance = distance_irrelevance(cube)
+    irrelevance = _irrelevance(cube).item()
     pizza = symmetricity.estimate > PIZZA_SYMMETRICITY, irrelevance < PIZZA_IRRELEVANCE
     name: Literal["pizza", "clock", "neither"] = "pizza" if all(pizza) else "neither" if any(pizza) else "clock"
     return Algorithm(
@@ -92,21 +96,30 @@ def distance_irrelevance(logits: Logits) -> Any:
     on a + b only; .74 and .83 in known clocks. The logits are taken as they are: what an input adds to all answers
     alike counts here. Any p: for an even one a + b takes half of the values at each d, each from two inputs.
 
-    Raises ValueError where the right answer's logit is the same for all inputs, within 1e-6 of the largest logit. So it
-    is in an ideal clock, of which the irrelevance is 0 / 0.
+    Raises ValueError where the right answer's logit is the same for all inputs, within 1e-6 of the largest logit: the
+    irrelevance is 0 / 0. So it is in an ideal clock; `which_algorithm` then goes by symmetricity alone.
     """
     cube = checked(logits, "logits", "*batch p p p")
+    irrelevance = _irrelevance(cube)
+    if (undefined := irrelevance.isnan()).any():
+        largest = cube.flatten(-3).abs().amax(-1)[undefined][0]
+        raise ValueError(
+            f"logits: the same for the right answer of every input{at_first(undefined)} given, within 1e-6 of the "
+            f"largest logit, {largest:g}; expected them to differ by more. Distance irrelevance is 0 / 0 in an ideal "
+            "clock: symmetricity tells it from a pizza. What makes logits huge (an offset, a mask) is to be taken away"
+        )
+    return number(irrelevance)
+
+
+def _irrelevance(cube: Float[Tensor, "*batch p p p"]) -> Float[Tensor, "*batch"]:
+    """`distance_irrelevance` of a checked cube, nan where it is 0 / 0."""
     p = _modulus(cube, "logits", -1)
     t = torch.arange(p, device=cube.device)
     a = (t + t[:, None]) % p  # [distance, b]
     right = cube[..., a, t, (a + t) % p]
     spread = right.flatten(-2).std(-1, correction=0)
-    if (spread <= 1e-6 * cube.flatten(-3).abs().amax(-1)).any():
-        raise ValueError(
-            "logits: the same for the right answer of every input given, expected them to differ: in an ideal clock "
-            "distance irrelevance is 0 / 0"
-        )
-    return number(right.std(-1, correction=0).mean(-1) / spread)
+    defined = spread > 1e-6 * cube.flatten(-3).abs().amax(-1)
+    return torch.where(defined, right.std(-1, correction=0).mean(-1) / spread, torch.nan)
 
 
 def gradient_symmetricity(
@@ -181,7 +194,7 @@ def circularity(embedding: Float[Tensor | np.ndarray, "*batch p d_model"]) -> An
     given = valid(embedding, "embedding", "*batch p d_model")
     E = given.double()
     p = _modulus(E, "embedding", -2)
-    coordinates = principal_components(E, min(4, p, E.shape[-1])).coordinates
+    coordinates = components_of(E, min(4, p, E.shape[-1]), "embedding").coordinates
     # what the rounding of the embedding leaves of a component that is not there
     rounding = 4 * torch.finfo(given.dtype if given.is_floating_point() else torch.float64).eps
     there = coordinates.norm(dim=-2) > rounding * E.flatten(-2).norm(dim=-1, keepdim=True)
@@ -198,10 +211,11 @@ def isolated_components(
     A network run on it shows what that circle does (section 3): give the result, in the embedding's type, to the
     network instead of the embedding, and its logits to `pizza_fve`.
     """
-    chosen = list(components)
-    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
-        raise ValueError(f"components: {chosen} given, expected one or more different ones, 0 or more")
-    found = principal_components(embedding, max(chosen) + 1)
+    E = checked(embedding, "embedding", "*batch p d_model")
+    chosen, n = integers(components, "components"), min(E.shape[-2:])
+    if not chosen or not 0 <= min(chosen) <= max(chosen) < n:
+        raise ValueError(f"components: {chosen} given, expected one or more of 0 to {n - 1}")
+    found = components_of(E, max(chosen) + 1, "embedding")
     return found.mean.unsqueeze(-2) + found.coordinates[..., chosen] @ found.axes[..., chosen, :]
 
 
@@ -214,7 +228,8 @@ def clock_fve(logits: Logits, frequencies: Sequence[int], convention: Convention
     * "standardized": 2 r - 1, the authors' number: 1 - mean (y - u)^2, both of variance 1. It is -1 for r = 0.
     * "least_squares": r^2, the usual fraction; for the clock it is `probe.measures.fourier.logit_fve`.
 
-    Raises ValueError for logits that are constant, or frequencies outside 1..(p - 1)/2: p/2 has no circle.
+    Raises ValueError for logits that are constant, as `probe.measures.fourier.logit_fve` does, or frequencies outside
+    1..(p - 1)/2: p/2 has no circle.
     """
     return _fve(logits, frequencies, convention, lambda half_angle: torch.ones_like(half_angle))
 
@@ -232,27 +247,27 @@ def accompanying_fve(logits: Logits, frequencies: Sequence[int], convention: Con
 def _fve(
     logits: Logits, frequencies: Sequence[int], convention: Convention, of_distance: Callable[[Tensor], Tensor]
 ) -> Any:
-    cube = checked(logits, "logits", "*batch p p p")
-    p = _modulus(cube, "logits", -1)
-    keys = list(frequencies)
-    check_frequencies(keys, p, "frequencies")
+    cubes = checked_cubes(logits)
+    table, _ = addition(cubes)
+    p = len(table)
+    keys = read_frequencies(frequencies, p)
     if not keys or 2 * max(keys) == p:
         raise ValueError(f"frequencies: {keys} given, expected one or more of 1 to {(p - 1) // 2}")
     if convention not in ("standardized", "least_squares"):
         raise ValueError(f"convention: {convention!r} given, expected 'standardized' or 'least_squares'")
-    centred = cube - cube.mean(-1, keepdim=True)
-    centred = centred - centred.mean((-3, -2), keepdim=True)
-    variance = centred.square().sum((-3, -2, -1))
-    if (variance <= 1e-20 * cube.square().sum((-3, -2, -1))).any():
-        raise ValueError("logits: constant over answers or over inputs given, expected logits that tell inputs apart")
-    k, t = torch.tensor(keys, device=cube.device), torch.arange(p, device=cube.device)
-    # sum over c of L cos w_k(a + b - c), [*batch, a, b, key]; formulas of different k are orthogonal over answers
-    turn = torch.polar(torch.ones(p, len(keys), dtype=torch.float64, device=cube.device), _angle(t[:, None] * k, p))
-    at_sum = turn[(t[:, None] + t) % p]
-    along = (centred @ turn.real) * at_sum.real + (centred @ turn.imag) * at_sum.imag
+    k, t = torch.tensor(keys, device=cubes.device), torch.arange(p, device=cubes.device)
+    turn = torch.polar(torch.ones(p, len(keys), dtype=torch.float64, device=cubes.device), _angle(t[:, None] * k, p))
+    at_sum = turn[table]
     factor = of_distance(_angle((t[:, None] - t).unsqueeze(-1) * k, 2 * p))
-    products = (factor * along).sum((-3, -2))
-    explained = (products.square() / (p / 2 * factor.square().sum((0, 1)))).sum(-1) / variance
+
+    def explained_share(cube: LogitCube) -> dict[str, Tensor]:
+        # sum over c of L cos w_k(a + b - c), [*batch, a, b, key]; formulas of different k are orthogonal over answers
+        centred = cube.centred
+        along = (centred @ turn.real) * at_sum.real + (centred @ turn.imag) * at_sum.imag
+        squares = (factor * along).sum((-3, -2)).square() / (p / 2 * factor.square().sum((0, 1)))
+        return {"": squares.sum(-1) / cube.norm_squared("double")}
+
+    explained = of_cubes(cubes, table, explained_share)[""]
     return number(2 * explained.sqrt() - 1 if convention == "standardized" else explained)
 
 

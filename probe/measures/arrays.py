@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from collections.abc import Iterable
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -47,6 +49,35 @@ def valid(array: Any, field: str, dims: str) -> Float[Tensor, ...]:
 def number(values: Float[Tensor, "*batch"]) -> Any:
     """One number per model as it is handed back: a ``float`` for one model, the tensor for a batch of them."""
     return values.item() if values.ndim == 0 else values
+
+
+def integers(given: Iterable[SupportsIndex], field: str) -> list[int]:
+    """``given`` as ints: of a list, a range, or an array or a tensor of integers.
+
+    Raises ValueError, naming ``field``, for what is no such thing, or a number that is given twice.
+    """
+    one: Any = given
+    found = []
+    try:
+        for one in given:
+            found.append(operator.index(one))
+    except TypeError as error:
+        expected = "several integers" if one is given else "an integer"
+        raise ValueError(f"{field}: {one!r} given, expected {expected}") from error
+    if len(set(found)) < len(found):
+        raise ValueError(f"{field}: {found} given, expected each number once")
+    return found
+
+
+def unit_scale(values: Float[Tensor, ...], n_dims: int) -> Float[Tensor, ...]:
+    """``values`` over the largest of them, by absolute value, in the last dimensions, so that squares are in range."""
+    largest = values.abs().amax(tuple(range(-n_dims, 0)), keepdim=True)
+    return values / torch.where(largest > 0, largest, 1.0)
+
+
+def at_first(wrong: Bool[Tensor, "*batch"]) -> str:
+    """Which is the first of a batch that is wrong, for a message: " at [1, 2]"; "" for one model alone."""
+    return f" at {wrong.nonzero()[0].tolist()}" if wrong.ndim else ""
 
 
 def _tensor(array: Any, field: str) -> Tensor:

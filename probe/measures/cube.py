@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from probe.measures.arrays import number, valid
+from probe.measures.arrays import at_first, number, valid
 from probe.measures.performance import accuracy, cross_entropy
 
 Centring = Literal["none", "classes", "inputs", "double"]
@@ -58,7 +58,9 @@ class Progress:
 
     Attributes:
         keys: the key frequencies, or irreps, of all that follows.
-        train_loss, test_loss, all_loss, train_accuracy, test_accuracy: of the logits as they are.
+        train_loss, test_loss, all_loss, train_accuracy, test_accuracy: of the logits as they are, over the elements of
+            the group. So for a product or quotient modulo p, as in all that follows, inputs with a 0 are left out of
+            the means, and the answer 0 of the softmax and the argmax.
         restricted_loss: on all inputs, with only the projections of the logits, as functions of the input, on those
             functions of the product that belong to the keys, and each answer's mean.
         algorithm_loss: on all inputs, with only the projections on the one direction per key that the algorithm
@@ -98,22 +100,13 @@ class LogitCube:
     Args:
         logits: [*batch, n, n, n], float64, finite.
         table: ``a b``, on the same device.
-        rounding: of the logits as they were given, relative: what is smaller than that says nothing.
-
-    Raises ValueError, naming ``logits``, where they are the same for every answer, or for every input: then they
-    say nothing of an algorithm.
     """
 
-    def __init__(self, logits: Float[Tensor, "*batch n n n"], table: Int[Tensor, "n n"], rounding: float) -> None:
+    def __init__(self, logits: Float[Tensor, "*batch n n n"], table: Int[Tensor, "n n"]) -> None:
         self.logits, self.table = logits, table
         self.bias = logits.mean((-3, -2))
         self._unbiased = logits - self.bias[..., None, None, :]
         self._input_means = self._unbiased.mean(-1)
-        scale = logits.flatten(-3).abs().amax(-1)
-        if not (self.norm_squared("double") > (2 * rounding * scale).square() * self.n**3).all():
-            raise ValueError(
-                "logits: given the same for every input, or for every answer; expected some that depend on both"
-            )
 
     @property
     def n(self) -> int:
@@ -136,9 +129,19 @@ class LogitCube:
             squares = squares + self.n**3 * self.bias.mean(-1).square()
         return squares
 
+    def constant_within(self, rounding: float) -> Bool[Tensor, "*batch"]:
+        """Whether what depends on both the input and the answer is within ``rounding`` of the largest logit."""
+        largest = self.logits.flatten(-3).abs().amax(-1)
+        return self.norm_squared("double") <= (2 * rounding * largest).square() * self.n**3
+
+    @property
+    def centred(self) -> Float[Tensor, "*batch n n n"]:
+        """The logits less their mean over answers and over inputs."""
+        return self._unbiased - self._input_means.unsqueeze(-1)
+
     @cached_property
     def _double_squares(self) -> Float[Tensor, "*batch"]:
-        return (self._unbiased - self._input_means.unsqueeze(-1)).square().sum((-3, -2, -1))
+        return self.centred.square().sum((-3, -2, -1))
 
     @cached_property
     def product_means(self) -> Float[Tensor, "*batch n n"]:
@@ -255,16 +258,27 @@ def of_cubes(
 ) -> dict[str, Tensor]:
     """What ``measure`` says of checked cubes, of one or of each of a batch, in float64 but not all at once.
 
-    Raises ValueError, naming ``logits``, for logits that do not depend on the input or on the answer.
+    Raises ValueError, naming ``logits`` and which, where they are the same for every answer, or for every input, but
+    for the rounding of the type they are given in: then they say nothing of an algorithm.
     """
     n = len(table)
     table, batch = table.to(logits.device), logits.shape[:-3]
     rounding = torch.finfo(logits.dtype if logits.is_floating_point() else torch.float64).eps
     parts = logits.flatten(0, -4).split(max(1, _PART_BYTES // (8 * n**3))) if batch else (logits,)
-    measured = [measure(LogitCube(part.to(torch.float64), table, rounding)) for part in parts]
-    if not batch:
-        return measured[0]
-    return {name: torch.cat([found[name] for found in measured]).unflatten(0, batch) for name in measured[0]}
+    measured = []
+    for part in parts:
+        cube = LogitCube(part.to(torch.float64), table)
+        measured.append({"constant": cube.constant_within(rounding), **measure(cube)})
+    found = measured[0]
+    if batch:
+        found = {name: torch.cat([part[name] for part in measured]).unflatten(0, batch) for name in found}
+    if (constant := found.pop("constant")).any():
+        largest = logits.flatten(-3).abs().amax(-1)[constant][0]
+        raise ValueError(
+            f"logits: given the same for every input, or for every answer,{at_first(constant)} up to the rounding of "
+            f"the largest, {largest:g}; expected some that depend on both"
+        )
+    return found
 
 
 def progress_of(
@@ -285,14 +299,17 @@ def progress_of(
     )
 
 
-def checked_mask(train_mask: Bool[Tensor | np.ndarray, "n n"], n: int) -> Bool[Tensor, "n n"]:
-    """A set of inputs that leaves some out. Raises ValueError for another shape, all inputs or none."""
+def checked_mask(train_mask: Bool[Tensor | np.ndarray, "n n"], n: int, one: str = "input") -> Bool[Tensor, "n n"]:
+    """A set of inputs that leaves some out. Raises ValueError for another shape, all inputs or none.
+
+    ``one`` says in the message what the mask is over.
+    """
     mask = valid(train_mask, "train_mask", f"{n} {n}")
     if mask.dtype != torch.bool and not ((mask == 0) | (mask == 1)).all():
         raise ValueError("train_mask: numbers other than 0 and 1 given, expected true where an input was trained on")
     mask = mask.bool()
     if mask.all() or not mask.any():
-        which = "every input" if mask.all() else "no input"
+        which = f"every {one}" if mask.all() else f"no {one}"
         raise ValueError(f"train_mask: true for {which} given, expected some inputs to be trained on and some not")
     return mask
 

@@ -34,7 +34,7 @@ def logit_cosines(group: Group, logits: Float[Tensor | np.ndarray, "*batch n n n
     That of the trivial irrep is 0. The squares sum to the share of the centred logits that is a symmetric class
     function of a b c^-1.
     """
-    cubes = checked_cubes(logits, group.order)
+    cubes = checked_cubes(logits, _order(group))
     components = _components(group, cubes.device)
     found = of_cubes(cubes, _table(group), lambda cube: {"": cube.cosines(components)})
     return {name: number(found[""][..., i]) for i, name in enumerate(group.irreps)}
@@ -56,9 +56,8 @@ def logit_fve(
     centring: Centring = "double",
 ) -> Any:
     """Fraction of the logits' sum of squares in the span of chi_rho(a b c^-1) for these irreps, 0 to 1."""
-    chosen = _places(group, irreps)
-    cubes = checked_cubes(logits, group.order)
-    components = _components(group, cubes.device)
+    cubes = checked_cubes(logits, _order(group))
+    components, chosen = _components(group, cubes.device), _places(group, irreps)
     return number(of_cubes(cubes, _table(group), lambda cube: {"": cube.fve(components, chosen, centring)})[""])
 
 
@@ -75,7 +74,7 @@ def progress(
     """
     if irreps is None:
         irreps = key_irreps(group, logits)
-    cubes = checked_cubes(logits, group.order)
+    cubes = checked_cubes(logits, _order(group))
     components = _components(group, cubes.device)
     train = checked_mask(train_mask, group.order)
     return progress_of(cubes, _table(group), components, _places(group, irreps), irreps, train)
@@ -86,7 +85,7 @@ def irrep_power(group: Group, matrix: Float[Tensor | np.ndarray, "*batch n d"]) 
 
     ``matrix`` is an embedding of the elements, or a transposed neuron-logit map. Raises ValueError for zeros.
     """
-    W = checked(matrix, "matrix", f"*batch {group.order} d")
+    W = checked(matrix, "matrix", f"*batch {_order(group)} d")
     total = W.square().sum((-2, -1))
     if (total == 0).any():
         raise ValueError("matrix: zeros only given, which have no spectrum")
@@ -146,7 +145,7 @@ def best_irreps(
 
 def _neuron_power(group: Group, neurons: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Sum of squares [*batch, part, irrep, neuron], in all [*batch, neuron], and whether a neuron varies at all."""
-    maps = checked(neurons, "neurons", f"*batch {group.order} {group.order} neuron")
+    maps = checked(neurons, "neurons", f"*batch {_order(group)} {group.order} neuron")
     components, table = _components(group, maps.device), _table(group).to(maps.device)
     squares = maps.square().sum((-3, -2))
     maps = maps - maps.mean((-3, -2), keepdim=True)
@@ -161,6 +160,12 @@ def _neuron_power(group: Group, neurons: Any) -> tuple[Tensor, Tensor, Tensor]:
     power = torch.cat([alone, torch.stack(both, dim=-2).unsqueeze(-3)], dim=-3)
     varies = variance > 1e-20 * squares
     return torch.where(varies[..., None, None, :], power, 0.0), torch.where(varies, variance, 0.0), varies
+
+
+def _order(group: Group) -> int:
+    if not isinstance(group, Group):
+        raise ValueError(f"group: {group!r} given, expected a group, such as probe.algebra.group('S3')")
+    return group.order
 
 
 def _nontrivial(group: Group) -> list[str]:

@@ -138,8 +138,13 @@ def test_irrelevance_of_a_batch_is_that_of_each():
     assert distance_irrelevance(cubes).flatten().tolist() == pytest.approx(expected)
     assert isinstance(expected[0], float)
     cubes[1, 1] = 0
-    with pytest.raises(ValueError, match="logits"):
+    with pytest.raises(ValueError, match=r"logits: the same for the right answer of every input at \[1, 1\] given"):
         distance_irrelevance(cubes)
+
+
+def test_irrelevance_beside_a_huge_logit_is_refused_for_what_is_true():
+    with pytest.raises(ValueError, match=r"within 1e-6 of the largest logit, 1e\+09; expected them to differ by more"):
+        distance_irrelevance(pizza_cube(P, 3) + 1e9)
 
 
 @pytest.mark.parametrize(
@@ -354,9 +359,17 @@ def test_one_circle_is_isolated():
     torch.testing.assert_close(alone, parts[1] @ basis[2:4] + E.mean(0))
     torch.testing.assert_close(isolated_components(E, [5, 0, 4, 1]) - alone, E.mean(0) + E - 2 * alone)
     torch.testing.assert_close(isolated_components(E.expand(2, -1, -1), [2, 3])[1], alone)
-    for wrong in ([], [0, 0], [-1]):
-        with pytest.raises(ValueError, match="components: "):
+    torch.testing.assert_close(isolated_components(E, torch.tensor([2, 3])), alone)
+    for wrong in ([], [0, 0], [-1], [8], [0.5], 3):
+        with pytest.raises(ValueError, match=r"^components: "):
             isolated_components(E, wrong)
+
+
+def test_an_embedding_without_spread_is_refused_under_its_name():
+    for same in (torch.ones(7, 3), torch.stack([normal(7, 3), torch.full((7, 3), 0.1)])):
+        for measure in (circularity, lambda x: isolated_components(x, [0])):
+            with pytest.raises(ValueError, match=r"^embedding: the same row for every token"):
+                measure(same)
 
 
 # --- fractions of variance explained ---
@@ -395,6 +408,7 @@ def test_fve_as_a_clock_is_the_logit_fve_of_least_squares():
     cubes = clock_cube(P, 2) + pizza_cube(P, 3) + normal(2, P, P, P)
     torch.testing.assert_close(clock_fve(cubes, [2, 3], "least_squares"), logit_fve(cubes, [2, 3], "double"))
     torch.testing.assert_close(pizza_fve(cubes, [3])[1].item(), pizza_fve(cubes[1], [3]))
+    assert pizza_fve(cubes[1], torch.tensor([3, 2])) == pytest.approx(pizza_fve(cubes[1], [2, 3]))
 
 
 @pytest.mark.parametrize(
@@ -405,9 +419,15 @@ def test_fve_as_a_clock_is_the_logit_fve_of_least_squares():
         ((clock_cube(8, 1), [1, 1]), "frequencies: "),
         ((clock_cube(8, 1), [9]), "frequencies: "),
         ((clock_cube(8, 1), [1], "other"), "convention: 'other' given"),
-        ((torch.ones(5, 5, 5) * 0.1, [1]), "logits: constant over answers or over inputs given"),
-        ((torch.ones(5, 5, 5) * normal(5), [1]), "logits: constant"),
-        ((torch.ones(5, 5, 5) * normal(5, 5, 1), [1]), "logits: constant"),
+        ((clock_cube(8, 1), torch.tensor([2, 2])), r"frequencies: \[2, 2\] given, expected each number once"),
+        ((clock_cube(8, 1), [1.0]), r"frequencies: 1\.0 given, expected an integer"),
+        ((clock_cube(8, 1), None), "frequencies: None given"),
+        ((torch.ones(5, 5, 5) * 0.1, [1]), "logits: given the same for every input, or for every answer"),
+        ((torch.ones(5, 5, 5) * normal(5), [1]), "logits: given the same"),
+        ((torch.ones(5, 5, 5) * normal(5, 5, 1), [1]), "logits: given the same"),
+        # the same up to float32 rounding, for which logit_fve refuses it too
+        (((normal(5, 5, 1) + normal(5, seed=1)).float(), [1]), "logits: given the same .* up to the rounding of"),
+        ((torch.stack([clock_cube(5, 1), 0 * clock_cube(5, 1)]), [1]), r"logits: given the same .* at \[1\]"),
     ],
 )
 def test_wrong_formulas_are_refused(arguments, message):
@@ -431,6 +451,12 @@ def test_verdicts_on_ideal_networks():
     assert clock.name == "clock"
     low, high = clock.gradient_symmetricity.low, clock.gradient_symmetricity.high
     assert low < clock.gradient_symmetricity.estimate < high
+    # without noise its right logits are all alike, of which irrelevance says nothing
+    ideal = which_algorithm(cube_of(clock_network, E), clock_network, E)
+    assert ideal.name == "clock"
+    assert math.isnan(ideal.distance_irrelevance)
+    assert which_algorithm(cube_of(clock_network, E), pizza_network, E).name == "neither"
+    assert which_algorithm(torch.ones(P, P, P), clock_network, E).name == "neither"
     # one of the two bounds only, either way, and one that does not solve the task
     assert which_algorithm(clock_logits, pizza_network, E).name == "neither"
     assert which_algorithm(cube_of(pizza_network, E), clock_network, E).name == "neither"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from probe.measures.arrays import checked, number, valid
+from probe.measures.arrays import at_first, checked, integers, number, unit_scale, valid
 
 
 def test_arrays_of_any_kind_come_out_in_float64():
@@ -79,3 +79,41 @@ def test_complex_numbers_are_refused():
 def test_one_number_is_a_float_and_several_are_a_tensor():
     assert isinstance(number(torch.tensor(2.0)), float)
     assert number(torch.tensor([2.0, 3.0])).tolist() == [2, 3]
+
+
+def test_integers_of_any_kind():
+    for given in ([3, 1], (3, 1), range(3, 0, -2), np.array([3, 1]), [np.int64(3), 1], torch.tensor([3, 1])):
+        found = integers(given, "k")
+        assert found == [3, 1]
+        assert {type(k) for k in found} == {int}
+    assert integers([], "k") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([1, 2.5], r"k: 2\.5 given, expected an integer"),
+        (["2"], "k: '2' given, expected an integer"),
+        (torch.tensor([2.0]), r"k: tensor\(2\.\) given, expected an integer"),
+        (5, "k: 5 given, expected several integers"),
+        (None, "k: None given, expected several integers"),
+        (torch.tensor(5), r"k: tensor\(5\) given, expected several integers"),
+        (torch.tensor([2, 1, 2]), r"k: \[2, 1, 2\] given, expected each number once"),
+    ],
+)
+def test_what_are_no_integers_or_some_twice(given, message):
+    with pytest.raises(ValueError, match=message):
+        integers(given, "k")
+
+
+def test_a_unit_scale_keeps_squares_in_range():
+    values = torch.tensor([[[1e200, -4e200]], [[0.0, 0.0]], [[-1e-200, 5e-201]]], dtype=torch.float64)
+    torch.testing.assert_close(
+        unit_scale(values, 2), torch.tensor([[[0.25, -1.0]], [[0.0, 0.0]], [[-1.0, 0.5]]], dtype=torch.float64)
+    )
+    torch.testing.assert_close(unit_scale(values[:1, 0].mT, 1), torch.tensor([[1.0], [-1.0]], dtype=torch.float64))
+
+
+def test_which_of_a_batch_is_wrong():
+    assert at_first(torch.tensor([[False, True], [False, True]])) == " at [0, 1]"
+    assert at_first(torch.tensor(True)) == ""

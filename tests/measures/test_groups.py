@@ -234,9 +234,21 @@ def test_s5_is_fast_enough_to_be_used():
 def test_wrong_input_is_refused():
     g = GROUPS["S3"]
     L = noise(6, 0)
+    by_name = (
+        (lambda measure: measure("S3", L), (logit_cosines, key_irreps)),
+        (lambda measure: measure("S3", L, ["sign"]), (logit_fve,)),
+        (lambda measure: measure("S3", L, some_mask(6, 0), ["sign"]), (progress,)),
+        (lambda measure: measure("S3", L[0]), (irrep_power,)),
+        (lambda measure: measure("S3", L), (neuron_shares, best_irreps)),
+    )
+    for call, measures in by_name:
+        for measure in measures:
+            with pytest.raises(ValueError, match="group: 'S3' given, expected a group, such as"):
+                call(measure)
     wrong = (
         (lambda: logit_cosines(g, noise(5, 0)), r"logits: shape \(5, 5, 5\) given, expected \[\*batch, 6, 6, 6\]"),
         (lambda: logit_cosines(g, torch.ones(6, 6, 6)), "logits: given the same for every input"),
+        (lambda: logit_cosines(g, torch.stack([L, torch.ones(6, 6, 6)])), r"logits: given the same .* at \[1\] up"),
         (lambda: logit_cosines(g, L * math.nan), "logits: nan given"),
         (lambda: key_irreps(g, noise(6, 0, 2)), "logits: shape .* one network at a time"),
         (lambda: logit_fve(g, L, ["standrad"]), "irreps: 'standrad' given, .*did you mean 'standard'"),

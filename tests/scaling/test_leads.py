@@ -263,6 +263,8 @@ def test_what_foretells_the_outcome_is_found_and_hindsight_is_not_used():
         tables.append(run(f"d8-s{i}", date, early, seed=i))
         settings[f"d8-s{i}"] = {"seed": i, "weight_decay": 1.0}
     results, settings = pd.concat(tables), pd.DataFrame.from_dict(settings, orient="index")
+    # accuracies are counts: what a curve without noise gives away in its eighth digit is not to be had
+    results["value"] = results["value"].where(results["metric"] != "accuracy", results["value"].round(2))
     found = foresight(results, settings)
     assert found.measures == ("test_accuracy", "train_accuracy", "train_loss", "Gini_of_the_spectrum_of_W_E")
     assert set(found.baseline) == {"train_accuracy", "test_accuracy"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,9 @@ class FlatWeights:
 
 def flatten(weights: Weights) -> FlatWeights:
     """Raises ValueError for no weights at all, weights that are not floating-point tensors, nan or infinity."""
+    if not isinstance(weights, Tensor | Mapping):
+        given = type(weights).__name__
+        raise ValueError(f"weights: {given} given, expected a floating-point tensor, or several by name")
     named: dict[str | None, Tensor] = {}
     named.update([(None, weights)] if isinstance(weights, Tensor) else weights.items())
     for name, value in named.items():
@@ -50,11 +53,18 @@ def flatten(weights: Weights) -> FlatWeights:
     )
 
 
-def checked_loss(loss: Any) -> Float[Tensor, ""]:
-    """What ``loss_fn`` gave at the weights themselves: one finite number, else ValueError."""
+def checked_loss(
+    loss_fn: Callable[[Float[Tensor, " weight"]], Any], vector: Float[Tensor, " weight"]
+) -> Float[Tensor, ""]:
+    """The loss at the weights themselves: one finite number that depends on them, else ValueError."""
+    with torch.enable_grad():
+        vector = vector.detach().requires_grad_()
+        loss = loss_fn(vector)
     if not isinstance(loss, Tensor) or loss.ndim:
         given = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"loss_fn: {given} given, expected a tensor of one number, the mean loss")
     if not loss.isfinite():
         raise ValueError(f"loss_fn: {loss.item()} given at the weights, expected a finite loss")
+    if not loss.requires_grad or torch.autograd.grad(loss, vector, allow_unused=True)[0] is None:
+        raise ValueError("loss_fn: the loss has no gradient, expected it to be computed from the weights given")
     return loss.detach()

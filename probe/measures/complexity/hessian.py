@@ -26,8 +26,8 @@ def hessian_top_eigenvalues(
     never formed. ``tolerance`` is relative to each eigenvalue, by default 1e-10 for float64 and 1e-4 for float32
     weights, in whose precision the products are.
 
-    Raises ValueError for bad weights or losses, a Hessian that is not finite, k outside 1 to the number of weights,
-    or Lanczos not converging.
+    Raises ValueError for bad weights or losses, a loss that does not depend on the weights, a Hessian that is not
+    finite, k outside 1 to the number of weights, or Lanczos not converging.
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
@@ -86,12 +86,11 @@ def hessian_trace(
 
 def _hessian_product(loss_fn: Callable[..., Tensor], flat: FlatWeights) -> Callable[[Tensor], Tensor]:
     """v -> H v; the forward pass and its gradient are computed once, and refused where they are not finite."""
-    with torch.no_grad():
-        checked_loss(loss_fn(flat.restore(flat.vector)))
 
     def loss(vector: Float[Tensor, " weight"]) -> Tensor:
         return loss_fn(flat.restore(vector))
 
+    checked_loss(loss, flat.vector)
     pull_back = torch.func.vjp(torch.func.grad(loss), flat.vector)[1]
 
     def product(v: Float[Tensor, " weight"]) -> Float[Tensor, " weight"]:

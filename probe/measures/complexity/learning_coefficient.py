@@ -112,13 +112,10 @@ def local_learning_coefficient(
         with torch.enable_grad():
             points = points.detach().requires_grad_()
             value = losses(points, examples)
-            if not value.requires_grad:
-                raise ValueError("loss_fn: the loss has no gradient, expected it to be computed from the weights given")
             return value.detach(), torch.autograd.grad(value.sum(), points)[0]
 
-    with torch.no_grad():
-        first = () if batch_size is None else (torch.arange(batch_size, device=device),)
-        at_center = checked_loss(loss(center, *first)).to(torch.float64)
+    first = () if batch_size is None else (torch.arange(batch_size, device=device),)
+    at_center = checked_loss(lambda vector: loss(vector, *first), center).to(torch.float64)
 
     def base(examples: Tensor | None) -> Tensor:
         if examples is None:

@@ -50,6 +50,8 @@ def linear_connectivity(
         lines = x[some_i, None] + t * (x[some_j] - x[some_i])[:, None]
         with torch.no_grad():
             outputs = function(lines.flatten(0, 1))
+        if not isinstance(outputs, Tensor):
+            raise ValueError(f"function: {type(outputs).__name__} given, expected a tensor of outputs")
         if not outputs.is_floating_point() or outputs.shape[:1] != (len(lines) * LINE_POINTS,):
             given = f"{outputs.dtype} of shape {tuple(outputs.shape)}"
             raise ValueError(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import SupportsIndex
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from probe.measures.arrays import integers
 
 
 def fourier_basis(p: int, device: torch.device | str | None = None) -> Float[Tensor, "p p"]:
@@ -20,8 +22,9 @@ def fourier_basis(p: int, device: torch.device | str | None = None) -> Float[Ten
     the last row, 2k-1 for k = p/2, is (-1)^t / sqrt(p) and has no sine. So ``F[2k-1 : 2k+1]`` is always
     frequency k.
 
-    Raises ValueError if p < 2.
+    Raises ValueError if p is no whole number of at least 2.
     """
+    (p,) = integers([p], "p")
     if p < 2:
         raise ValueError(f"p: {p} given, expected at least 2")
     return _basis(p, torch.device(device or "cpu")).clone()
@@ -68,8 +71,7 @@ def fourier_targets(
     if c.ndim != 1 or c.is_floating_point():
         raise ValueError(f"c: {c.dtype} of shape {tuple(c.shape)} given, expected integers, one per example")
     basis = fourier_basis(p, c.device)
-    chosen = list(range(1, p // 2 + 1)) if frequencies is None else list(frequencies)
-    check_frequencies(chosen, p, "frequencies")
+    chosen = read_frequencies(range(1, p // 2 + 1) if frequencies is None else frequencies, p)
     if not chosen:
         raise ValueError(f"frequencies: none given, expected one or more of 1 to {p // 2}")
     rows = [(k, row) for k in chosen for row in (2 * k - 1, 2 * k) if row < p]
@@ -79,12 +81,15 @@ def fourier_targets(
     return FourierTargets(waves[:, c.long() % p].T, tuple(k for k, _ in rows), names)
 
 
-def check_frequencies(frequencies: list[int] | tuple[int, ...], n: int, field: str) -> None:
-    """Raise ValueError unless they are different integers in 1..n//2."""
-    for k in map(operator.index, frequencies):
+def read_frequencies(frequencies: Iterable[SupportsIndex], n: int, field: str = "frequencies") -> list[int]:
+    """Frequencies on Z_n, given in any form that `probe.measures.arrays.integers` takes, as ints.
+
+    Raises ValueError, naming ``field``, unless they are different integers in 1..n//2.
+    """
+    chosen = integers(frequencies, field)
+    for k in chosen:
         if not 1 <= k <= n // 2:
             same = min(k % n, -k % n)
             nearest = f"{k} is the same frequency as {same}" if same else "0 is the constant, not a frequency"
             raise ValueError(f"{field}: frequency {k} given, expected 1 to {n // 2} on Z_{n}; {nearest}")
-    if len(set(frequencies)) != len(frequencies):
-        raise ValueError(f"{field}: {list(frequencies)} given, expected each frequency once")
+    return chosen

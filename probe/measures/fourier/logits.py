@@ -21,7 +21,7 @@ from torch import Tensor
 
 from probe.measures.arrays import number
 from probe.measures.cube import Centring, Components, checked_cubes, of_cubes
-from probe.measures.fourier.basis import check_frequencies, fourier_basis
+from probe.measures.fourier.basis import fourier_basis, read_frequencies
 
 
 def logit_cosines(logits: Float[Tensor | np.ndarray, "*batch n n n"]) -> Float[Tensor, "*batch frequency"]:
@@ -41,9 +41,11 @@ def logit_fve(
 ) -> Any:
     """Fraction of the logits' sum of squares in the span of cos w_k(a + b - c) for these frequencies, 0 to 1.
 
-    One direction of the whole cube per frequency: the Fourier algorithm's exact prediction. Centring ("none", over
-    answers: "classes", over inputs: "inputs", or "double") takes away what the prediction says nothing of: what the
-    softmax does not see, and each answer's bias. It only changes the denominator.
+    One direction of the whole cube per frequency: the Fourier algorithm's exact prediction. The answer to (a, b) is
+    taken to be a + b: logits of another operation come in the order that makes it one (top of this module).
+
+    Centring ("none", over answers: "classes", over inputs: "inputs", or "double") takes away what the prediction says
+    nothing of: what the softmax does not see, and each answer's bias. It only changes the denominator.
     """
     cubes = checked_cubes(logits)
     table, components = addition(cubes)
@@ -69,8 +71,9 @@ def logit_fve_directions(
 def sum_fve(logits: Float[Tensor | np.ndarray, "*batch n n n"]) -> Any:
     """Fraction of the doubly centred logits that is a function of a + b - c: no choice of frequencies.
 
-    It is not evidence of the algorithm by itself: it rises before test accuracy does, and a random cube has
-    about 1 / n^2 of it.
+    The answer to (a, b) is taken to be a + b: logits of another operation come in the order that makes it one (top of
+    this module). It is not evidence of the algorithm by itself: it rises before test accuracy does, and a random cube
+    has about 1 / n^2 of it.
     """
     cubes = checked_cubes(logits)
     table, _ = addition(cubes)
@@ -92,6 +95,4 @@ def _group(n: int, device: str) -> tuple[Int[Tensor, "n n"], Components]:
 
 def places(frequencies: Sequence[int], n: int) -> list[int]:
     """Places of frequencies among the components."""
-    chosen = list(frequencies)
-    check_frequencies(chosen, n, "frequencies")
-    return [k - 1 for k in chosen]
+    return [k - 1 for k in read_frequencies(frequencies, n)]

@@ -15,18 +15,19 @@ Nanda et al. 2023, arXiv 2301.05217, section 4; "logits" after Chughtai et al. 2
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import beta
 from torch import Tensor
 
-from probe.measures.arrays import checked
+from probe.measures.arrays import checked, unit_scale, valid
 from probe.measures.fourier.logits import logit_cosines
-from probe.measures.fourier.spectra import degree2_fit, frequency_power
+from probe.measures.fourier.spectra import checked_over_tokens, degree2_fit, frequency_power
 
 NULL_LEVEL = 0.99
+RELATIVE_NORM = 0.25  # share of the largest norm, from which a frequency of an embedding counts
 SINGLE_FREQUENCY = 0.85  # share of a neuron's variance in one component, from which it counts as being of it
 
 
@@ -50,7 +51,10 @@ def key_frequencies(
     """The key frequencies, ascending, by the rule that goes with the one array given.
 
     `by_logits`, `by_neurons`, and `by_embedding` for the embedding and for the neuron-logit map over its answers. What
-    they saw, and the null, is what those say. Raises ValueError unless exactly one array is given.
+    they saw, and the null, is what those say. The answer to (a, b) is taken to be a + b: arrays of another operation
+    are first put in the order that makes it one, as `probe.measures.fourier.logits` says. For p = 2 and 3 no embedding,
+    map or neuron has a key frequency: they have no frequency but one, so that noise has all of its variance in it.
+    Raises ValueError unless exactly one array is given.
     """
     given = {"logits": logits, "embedding": embedding, "neuron_logit_map": neuron_logit_map, "neurons": neurons}
     names = [name for name, array in given.items() if array is not None]
@@ -62,9 +66,10 @@ def key_frequencies(
     elif neurons is not None:
         found = by_neurons(neurons)
     elif embedding is not None:
-        found = by_embedding(checked(embedding, "embedding", "p d"))
+        found = by_embedding(embedding)
     else:
-        found = by_embedding(checked(neuron_logit_map, "neuron_logit_map", "neuron p").T)
+        answers = checked(neuron_logit_map, "neuron_logit_map", "neuron p").T
+        found = _by_matrix(answers, "neuron_logit_map", RELATIVE_NORM)
     return list(found.frequencies)
 
 
@@ -74,21 +79,26 @@ def by_logits(logits: Float[Tensor | np.ndarray, "n n n"], threshold: float = 0.
     Null: the cosine of a cube of noise, centred over answers, with a fixed direction. It rises as n falls
     (about 0.003 at n = 113, 0.03 at n = 23), so that small groups need more than 0.005.
     """
-    scores = logit_cosines(_one(logits, 3, "logits"))[1:]
-    return _significant("logits", scores, threshold, null_cosine(np.shape(logits)[-1], len(scores)))
+    cube = valid(logits, "logits", "n n n")
+    scores = logit_cosines(cube)[1:]
+    return _significant("logits", scores, threshold, null_cosine(len(cube), len(scores)))
 
 
-def by_embedding(embedding: Float[Tensor | np.ndarray, "p d"], relative_norm: float = 0.25) -> KeyFrequencies:
+def by_embedding(embedding: Float[Tensor | np.ndarray, "p d"], relative_norm: float = RELATIVE_NORM) -> KeyFrequencies:
     """Rule "embedding": the norm of k's Fourier components is above a quarter of the largest such norm.
 
     Scores are shares of the power apart from the constant, so the threshold is the largest score / 16. The
     null matters here: noise has all norms alike, and a quarter of the largest would make every frequency key.
     It fits any matrix over the tokens or the answers, such as the transposed neuron-logit map.
     """
-    W = checked(_one(embedding, 2, "embedding"), "embedding", "p d")
+    return _by_matrix(embedding, "embedding", relative_norm)
+
+
+def _by_matrix(matrix: Any, field: str, relative_norm: float) -> KeyFrequencies:
+    W = unit_scale(checked_over_tokens(matrix, field, "p d"), 2)
+    if (W - W.mean(0)).norm() <= 1e-10 * W.norm():
+        raise ValueError(f"{field}: the same row for every token given, which has no frequencies")
     power = frequency_power(W)[1:]
-    if power.sum() < 1e-20:
-        raise ValueError("embedding: the same row for every token given, which has no frequencies")
     scores = power / power.sum()
     p, d = W.shape
     # 2 d of the (p - 1) d dimensions; for k = p/2 it is d of them, so its null is lower than the one used
@@ -103,8 +113,9 @@ def by_neurons(
 
     The score of k is the largest such share among the neurons whose best frequency is k, 0 if there are none.
     """
-    best, share = degree2_fit(_one(neurons, 3, "neurons"))
-    n, n_neurons = neurons.shape[-2:]
+    maps = checked_over_tokens(neurons, "neurons", "n n neuron")
+    best, share = degree2_fit(maps)
+    n, n_neurons = maps.shape[-2:]
     scores = share.new_zeros(n // 2 + 1).scatter_reduce(0, best, share, "amax")[1:]
     null = _null_share(8, n * n - 1, n_neurons * len(scores))
     return _significant("neurons", scores, threshold, null)
@@ -134,12 +145,3 @@ def _null_share(dimensions: int, of: int, n_scores: int) -> float:
 def _upper_tail(n_scores: int) -> float:
     """Tail of one score at which the largest of several independent ones reaches the NULL_LEVEL quantile."""
     return -float(np.expm1(np.log(NULL_LEVEL) / n_scores))
-
-
-def _one(array: Tensor | np.ndarray, ndim: int, field: str) -> Tensor | np.ndarray:
-    if np.ndim(array) != ndim:
-        raise ValueError(
-            f"{field}: shape {np.shape(array)} given, expected {ndim} dimensions: "
-            "key frequencies are chosen for one model at a time"
-        )
-    return array

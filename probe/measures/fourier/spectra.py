@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probe.measures.arrays import checked, number
-from probe.measures.fourier.basis import check_frequencies, fourier_basis
+from probe.measures.arrays import checked, number, unit_scale, valid
+from probe.measures.fourier.basis import fourier_basis, read_frequencies
 
 
 def fourier_norms(matrix: Float[Tensor | np.ndarray, "*batch p d"]) -> Float[Tensor, "*batch p"]:
     """Norm over d of each Fourier component of the matrix along p, in the order of `fourier_basis`."""
-    W = _matrix(matrix)
+    W = checked_over_tokens(matrix, "matrix")
     return (fourier_basis(W.shape[-2], W.device) @ W).norm(dim=-1)
 
 
@@ -29,7 +29,8 @@ def frequency_power(matrix: Float[Tensor | np.ndarray, "*batch p d"]) -> Float[T
     The shares sum to 1 (Parseval). For an embedding that is its rows of tokens 0..p-1; for a neuron-logit map
     [neuron, c] it is the transpose. Raises ValueError for a matrix of zeros, which has no spectrum.
     """
-    return _shares(_by_frequency(fourier_norms(matrix).square(), -1), "matrix", 1)
+    W = unit_scale(checked_over_tokens(matrix, "matrix"), 2)
+    return _shares(_by_frequency(fourier_norms(W).square(), -1), "matrix", 1)
 
 
 def frequency_power_2d(
@@ -40,7 +41,7 @@ def frequency_power_2d(
     ``maps[a, b]`` are logits, neurons or attention of input (a, b). The algorithm of modular addition lives on the
     diagonal: cos and sin of w_k(a + b) are products of frequency k in a and k in b.
     """
-    power = _components_2d(_maps(maps)).square().sum(-1)
+    power = _components_2d(unit_scale(checked_over_tokens(maps, "maps", "*batch n n unit"), 3)).square().sum(-1)
     return _shares(_by_frequency(_by_frequency(power, -1), -2), "maps", 2)
 
 
@@ -48,7 +49,7 @@ def amplitudes_and_phases(
     matrix: Float[Tensor | np.ndarray, "*batch p d"],
 ) -> tuple[Float[Tensor, "*batch frequency d"], Float[Tensor, "*batch frequency d"]]:
     """A and f of each column: ``matrix[t] = sum_k A_k cos(w_k t - f_k)``, k = 0..p//2, A >= 0, f in (-pi, pi]."""
-    W = _matrix(matrix)
+    W = checked_over_tokens(matrix, "matrix")
     p = W.shape[-2]
     basis = fourier_basis(p, W.device)
     components = basis @ W
@@ -68,7 +69,7 @@ def degree2_fit(
     the products of {1, cos w_k a, sin w_k a} with {1, cos w_k b, sin w_k b}, apart from the constant. A unit that is
     constant has frequency 0 and share 0.
     """
-    maps = _maps(maps)
+    maps = checked_over_tokens(maps, "maps", "*batch n n unit")
     n = maps.shape[-2]
     power = _components_2d(maps - maps.mean((-3, -2), keepdim=True)).square()
     # frequency k alone in a, alone in b, and in both
@@ -102,7 +103,7 @@ def inverse_participation_ratio(x: Float[Tensor | np.ndarray, "*batch n"]) -> An
 
     Raises ValueError if all are zero.
     """
-    squares = checked(x, "x", "*batch n").square()
+    squares = unit_scale(checked(x, "x", "*batch n"), 1).square()
     if (squares.sum(-1) == 0).any():
         raise ValueError("x: zeros only given, expected a value that is not 0")
     return number(squares.square().sum(-1) / squares.sum(-1).square())
@@ -115,17 +116,22 @@ def circle(matrix: Float[Tensor | np.ndarray, "*batch p d"], k: int) -> Float[Te
     that of the part of the sine component orthogonal to it. So if ``matrix[t] = cos(w_k t) u + sin(w_k t) v`` with
     u, v orthogonal and of length r, token t lies at r (cos(w_k t), sin(w_k t)), whatever u and v are: the
     picture does not turn along a training trajectory. Nothing is centred. An axis that does not exist (k =
-    p/2, d = 1, or a component that is zero or parallel to the other) gets coordinate 0.
+    p/2, d = 1, or a component that is zero or parallel to the other) gets coordinate 0: one that is no longer than what
+    rounding leaves of a matrix of this norm, in the type it is given in, is none.
 
-    Raises ValueError if k is not in 1..p//2.
+    Raises ValueError if k is not an integer in 1..p//2.
     """
-    W = _matrix(matrix)
+    given = valid(matrix, "matrix", "*batch p d")
+    W = checked_over_tokens(given, "matrix")
     p = W.shape[-2]
-    check_frequencies([k], p, "k")
+    (k,) = read_frequencies([k], p, "k")
     components = fourier_basis(p, W.device)[2 * k - 1 : 2 * k + 1] @ W
     cosine, sine = components[..., 0, :], components[..., -1, :]
-    first = _unit(cosine, cosine)
-    second = _unit(sine - (sine * first).sum(-1, keepdim=True) * first, sine)
+    # a type rounds each entry by at most half of its eps, and float64 sums add a little
+    rounding = max(torch.finfo(given.dtype).eps if given.is_floating_point() else 0.0, 1e-12)
+    negligible = rounding * W.flatten(-2).norm(dim=-1, keepdim=True)
+    first = _unit(cosine, negligible)
+    second = _unit(sine - (sine * first).sum(-1, keepdim=True) * first, negligible)
     return W @ torch.stack([first, second], dim=-1)
 
 
@@ -133,8 +139,9 @@ def circle_circularity(matrix: Float[Tensor | np.ndarray, "*batch p d"], k: int)
     """How nearly the tokens go round once evenly in the plane of `circle`: 1 on a circle in order of k t, 0 to 1.
 
     The share of the coordinates' sum of squares that turns at w_k: an ellipse, other frequencies in the plane and
-    noise lower it. The plane is fitted to the same matrix, so that noise has about d / (d + p) of it.
-    Raises ValueError where there is nothing in the plane.
+    noise lower it. The plane is fitted to the same matrix, so that noise has about d / (d + p) of it. For k = p/2
+    there is no circle: 1 then says that the tokens lie in two places in turn.
+    Raises ValueError where the matrix has no component of frequency k, as `circle` says.
     """
     plane = circle(matrix, k)
     p = plane.shape[-2]
@@ -177,22 +184,17 @@ def _nonnegative(x: Tensor) -> Tensor:
     return x
 
 
-def _matrix(matrix: Tensor | np.ndarray) -> Tensor:
-    W = checked(matrix, "matrix", "*batch p d")
-    if W.shape[-2] < 2:
-        raise ValueError(f"matrix: shape {tuple(W.shape)} given, expected [*batch, p, d] with p at least 2")
-    return W
-
-
-def _maps(maps: Tensor | np.ndarray) -> Tensor:
-    found = checked(maps, "maps", "*batch n n unit")
+def checked_over_tokens(array: Any, field: str, dims: str = "*batch p d") -> Float[Tensor, ...]:
+    """`checked`, and of two tokens or more: those that the last but one of ``dims`` counts."""
+    found = checked(array, field, dims)
     if found.shape[-2] < 2:
-        raise ValueError(f"maps: shape {tuple(found.shape)} given, expected [*batch, n, n, unit] with n at least 2")
+        *_, size, _ = names = dims.split()
+        raise ValueError(f"{field}: shape {tuple(found.shape)} given, expected [{', '.join(names)}], {size} at least 2")
     return found
 
 
-def _unit(vector: Tensor, scale: Tensor) -> Tensor:
-    """``vector`` at unit length, or zeros where it is rounding error beside ``scale``."""
+def _unit(vector: Tensor, negligible_length: Tensor) -> Tensor:
+    """``vector`` at unit length, or zeros where it is no longer than what does not count."""
     length = vector.norm(dim=-1, keepdim=True)
-    negligible = length <= 1e-9 * scale.norm(dim=-1, keepdim=True)
+    negligible = length <= negligible_length
     return torch.where(negligible, 0.0, vector / torch.where(negligible, 1.0, length))

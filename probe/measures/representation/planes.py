@@ -45,11 +45,16 @@ def principal_components(
             f"n_components: {n_components} given, expected 1 to {min(n_tokens, n_units)} for {n_tokens} tokens "
             f"of {n_units} units"
         )
+    return components_of(X, n_components, "representation")
+
+
+def components_of(X: Float[Tensor, "*batch token unit"], n_components: int, field: str) -> PrincipalComponents:
+    """`principal_components` of a checked representation, which an error calls ``field``."""
     mean = X.mean(-2, keepdim=True)
     left, values, axes = torch.linalg.svd(X - mean, full_matrices=False)
     total = values.square().sum(-1, keepdim=True)
     if (total.sqrt() <= 1e-12 * X.flatten(-2).norm(dim=-1).unsqueeze(-1)).any():
-        raise ValueError("representation: the same row for every token given, expected a spread over some direction")
+        raise ValueError(f"{field}: the same row for every token given, expected a spread over some direction")
     left, values, axes = left[..., :n_components], values[..., :n_components], axes[..., :n_components, :]
     sign = axes.gather(-1, axes.abs().argmax(-1, keepdim=True)).sign()
     coordinates = left * values.unsqueeze(-2) * sign.mT

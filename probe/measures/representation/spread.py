@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probe.measures.arrays import checked, number
+from probe.measures.arrays import checked, number, unit_scale
 
 
 def effective_rank(matrix: Float[Tensor | np.ndarray, "*batch row column"]) -> Any:
@@ -18,7 +18,8 @@ def effective_rank(matrix: Float[Tensor | np.ndarray, "*batch row column"]) -> A
     Of the matrix as it is given (Roy & Vetterli 2007, section 2): subtract the mean first where it is not to count.
     Raises ValueError for zeros only.
     """
-    values = torch.linalg.svdvals(_not_zero(checked(matrix, "matrix", "*batch row column"), "matrix"))
+    X = unit_scale(checked(matrix, "matrix", "*batch row column"), 2)
+    values = torch.linalg.svdvals(_not_zero(X, "matrix"))
     share = values / values.sum(-1, keepdim=True)
     return number(torch.special.entr(share).sum(-1).exp())
 
@@ -30,7 +31,7 @@ def participation_ratio(representation: Float[Tensor | np.ndarray, "*batch token
     count by their variance, in `effective_rank` by its root: it is never larger than that of the centred matrix.
     Raises ValueError where all tokens are the same.
     """
-    X = checked(representation, "representation", "*batch token unit")
+    X = unit_scale(checked(representation, "representation", "*batch token unit"), 2)
     centred = X - X.mean(-2, keepdim=True)
     variances = torch.linalg.svdvals(_not_zero(centred, "representation", X)).square()
     return number(variances.sum(-1).square() / variances.square().sum(-1))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from probe.measures.arrays import checked
+from probe.measures.arrays import checked, valid
 from probe.measures.intervals import Interval
 
 Steps = Sequence[int] | np.ndarray | Tensor
@@ -56,6 +57,22 @@ def checked_accuracies(curves: Any, field: str, n_steps: int) -> Float[np.ndarra
     if outside.any():
         raise ValueError(f"{field}: {array[outside][0]:g} given, expected accuracies between 0 and 1")
     return array
+
+
+def reached(curves: Any, field: str, n_steps: int, threshold: float) -> Bool[np.ndarray, "*run step"]:
+    """Where `checked_accuracies` are at least ``threshold``, taken as a number of their type: .9 in float32 is .9."""
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold: {threshold} given, expected an accuracy above 0 and at most 1")
+    accuracies, dtype = checked_accuracies(curves, field, n_steps), valid(curves, field, "*run step").dtype
+    rounded = torch.tensor(threshold, dtype=dtype if dtype.is_floating_point else torch.float64)
+    return accuracies >= rounded.item()
+
+
+def check_named(measures: Any, dims: str) -> None:
+    """Raise ValueError unless ``measures`` are curves by name, one or more."""
+    if not isinstance(measures, Mapping) or not measures:
+        given = "none" if isinstance(measures, Mapping) else type(measures).__name__
+        raise ValueError(f"measures: {given} given, expected one or more by name, each with its curve {dims}")
 
 
 def on_scale(steps: Float[np.ndarray, " step"], scale: Scale) -> Float[np.ndarray, " step"]:

@@ -18,24 +18,24 @@ from torch import Tensor
 from probe.measures.transition.curves import (
     Curve,
     Steps,
-    checked_accuracies,
     checked_curve,
     checked_curves,
     checked_steps,
+    reached,
 )
 
 Curves = Curve | Float[np.ndarray | Tensor, "*run step"]
 
 
 def memorized_step(steps: Steps, train_accuracy: Curves, threshold: float = 0.99) -> Any:
-    """First evaluated step with train accuracy of at least ``threshold``.
+    """First evaluated step with train accuracy of at least ``threshold``, rounded to the type of the accuracies.
 
     One curve gives an int, or None if there is no such step; curves [*run, step] give a float64 tensor [*run] with
     +inf there. Raises ValueError for steps that do not ascend, a curve of another length, values that are not
-    finite or no accuracies, or nothing at all; so do all functions of this module.
+    finite or no accuracies, a threshold outside (0, 1], or nothing at all; so do all functions of this module.
     """
     at = checked_steps(steps)
-    return _first(at, checked_accuracies(train_accuracy, "train_accuracy", len(at)) >= threshold)
+    return _first(at, reached(train_accuracy, "train_accuracy", len(at), threshold))
 
 
 def generalized_step(steps: Steps, test_accuracy: Curves, threshold: float = 0.99, consecutive: int = 3) -> Any:
@@ -46,7 +46,7 @@ def generalized_step(steps: Steps, test_accuracy: Curves, threshold: float = 0.9
     if consecutive < 1:
         raise ValueError(f"consecutive: {consecutive} given, expected at least 1")
     at = checked_steps(steps)
-    above = checked_accuracies(test_accuracy, "test_accuracy", len(at)) >= threshold
+    above = reached(test_accuracy, "test_accuracy", len(at), threshold)
     unseen = np.zeros((*above.shape[:-1], consecutive - 1), dtype=bool)
     padded = np.concatenate([above, unseen], axis=-1)
     return _first(at, np.lib.stride_tricks.sliding_window_view(padded, consecutive, axis=-1).all(axis=-1))
@@ -118,7 +118,9 @@ def phases(
     * cleanup: until test accuracy is at ``threshold`` on ``consecutive`` evaluations in a row;
     * generalized: from there on.
 
-    They follow each other without gaps; one of no length is left out. The names are those of Nanda et al. 2023
+    They follow each other without gaps; one of no length is left out. After generalization there is no circuit
+    formation and no cleanup: a run that generalizes before it memorizes goes from memorization to generalized, whatever
+    its test accuracy does later. The names are those of Nanda et al. 2023
     (arXiv 2301.05217, section 5.2), who drew the boundaries by eye from excluded loss, restricted loss and weight
     norm. This rule needs accuracies only, so it says when each would be over if the run groks, not that a circuit
     forms: a run that only memorizes is in "circuit formation" for ever.
@@ -126,12 +128,10 @@ def phases(
     Raises ValueError as `memorized_step` does, and for the curves of more than one run.
     """
     at = checked_steps(steps)
-    train, test = (
-        checked_curve(curve, field, len(at))
-        for curve, field in ((train_accuracy, "train_accuracy"), (test_accuracy, "test_accuracy"))
-    )
-    memorized = memorized_step(at, train, threshold)
-    generalized = generalized_step(at, test, threshold, consecutive)
+    checked_curve(train_accuracy, "train_accuracy", len(at))
+    test = checked_curve(test_accuracy, "test_accuracy", len(at))
+    memorized = memorized_step(at, train_accuracy, threshold)
+    generalized = generalized_step(at, test_accuracy, threshold, consecutive)
     onset = None if memorized is None else _first(at, (test >= 0.5) & (at >= memorized))
     losses = {}
     if test_loss is not None:
@@ -152,6 +152,8 @@ def phases(
 
 
 def _stretches(start: int, memorized: int | None, onset: int | None, generalized: int | None) -> tuple[Stretch, ...]:
+    if generalized is not None:
+        onset = generalized if onset is None else min(onset, generalized)
     found: list[Stretch] = []
     for name, end in (("memorization", memorized), ("circuit formation", onset), ("cleanup", generalized)):
         if end is None:
@@ -162,9 +164,9 @@ def _stretches(start: int, memorized: int | None, onset: int | None, generalized
     return (*found, Stretch("generalized", start, None))
 
 
-def _first(steps: Float[np.ndarray, " step"], reached: Any) -> Any:
-    """The first step that is reached: an int or None for one run, +inf where there is none for a batch."""
-    date = np.where(reached.any(axis=-1), steps[reached.argmax(axis=-1)], np.inf)
+def _first(steps: Float[np.ndarray, " step"], found: Any) -> Any:
+    """The first step at which it is found: an int or None for one run, +inf where there is none for a batch."""
+    date = np.where(found.any(axis=-1), steps[found.argmax(axis=-1)], np.inf)
     if date.ndim:
         return torch.from_numpy(date)
     return int(date) if np.isfinite(date) else None

@@ -23,6 +23,7 @@ from probe.measures.intervals import Interval, bootstrap_interval, check_confide
 from probe.measures.transition.curves import (
     Curve,
     Steps,
+    check_named,
     checked_accuracies,
     checked_curve,
     checked_steps,
@@ -119,23 +120,23 @@ def lead_times(
     if not 0 < share < 1:
         raise ValueError(f"share: {share} given, expected a number between 0 and 1, such as 0.5")
     check_confidence(confidence)
-    if not measures:
-        raise ValueError("measures: none given, expected one curve or more by name")
+    check_named(measures, "[step]")
     curves = {name: checked_curve(curve, f"measures[{name!r}]", len(at)) for name, curve in measures.items()}
     start: int | None = int(at[0])
     if train_accuracy is not None:
-        start = memorized_step(at, checked_curve(train_accuracy, "train_accuracy", len(at)))
+        checked_curve(train_accuracy, "train_accuracy", len(at))
+        start = memorized_step(at, train_accuracy)
     last = int(at[-1])
     if start is None:
         return LeadTimes(share, None, last, None, {name: Lead(None, None, None) for name in curves})
-    kept = at >= start
-    if kept.sum() < MIN_EVALUATIONS:
-        raise ValueError(f"steps: {kept.sum()} from memorization on given, expected at least {MIN_EVALUATIONS}")
-    at = at[kept]
-    dated = [_Dated.of(at, curve[kept], share) for curve in (accuracy, *curves.values())]
+    first = int(np.searchsorted(at, start))
+    at = at[first:]
+    if len(at) < MIN_EVALUATIONS:
+        raise ValueError(f"steps: {len(at)} from memorization on given, expected at least {MIN_EVALUATIONS}")
+    dated = [_Dated.of(at, curve[first:], share) for curve in (accuracy, *curves.values())]
     drawn = _drawn_dates(at, dated, share, seed)
     quantiles = [one.fit.noise.quantile(confidence, len(one.fit.parameters)) for one in dated]
-    generalized = generalized_step(at, accuracy[kept])
+    generalized = generalized_step(at, test_accuracy[first:])
     has_date = generalized is not None and generalized > start and dated[0].way > 0
     found = {}
     for i, name in enumerate(curves, start=1):

@@ -24,6 +24,7 @@ from probe.measures.transition.noise import (
     CurveFit,
     Form,
     FormAt,
+    about_its_mean,
     fit_form,
     forms_without_transition,
     thinned,
@@ -109,8 +110,9 @@ def logistic_fits(
 ) -> tuple[CurveFit, dict[str, CurveFit]]:
     """The logistic fit (before, height, center, log width), and those of the forms without a transition."""
     used = thinned(x)
-    x, curve = x[used], curve[used]
-    return fit_form(curve, _logistic(x), _start(x, curve), searched=1), forms_without_transition(x, curve)
+    x, (curve, level) = x[used], about_its_mean(curve[used])
+    fit = fit_form(curve, _logistic(x), _start(x, curve), searched=1)
+    return fit.raised(level), forms_without_transition(x, curve)
 
 
 def _logistic(x: Float[np.ndarray, " step"]) -> FormAt:

@@ -20,7 +20,7 @@ With a variance that grows with the slope, the form with the widest stretch at e
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -91,6 +91,12 @@ class CurveFit:
     noise: Noise
     bic: float
 
+    def raised(self, level: float) -> CurveFit:
+        """The same fit of the curve raised by ``level``, which is the first parameter of every form here."""
+        parameters = self.parameters.copy()
+        parameters[0] += level
+        return replace(self, parameters=parameters, form=replace(self.form, values=self.form.values + level))
+
     def half_widths(self, confidence: float) -> Float[np.ndarray, " parameter"]:
         """Half the width of each parameter's interval; inf if the curve does not determine them all."""
         derivatives = self.form.derivatives
@@ -101,6 +107,12 @@ class CurveFit:
         # how far an innovation at each evaluation moves each parameter
         influence = np.linalg.pinv((derivatives / sizes).T) / sizes @ self.noise.color(np.eye(n)).T
         return self.noise.sigma * np.linalg.norm(influence, axis=1) * self.noise.quantile(confidence, k)
+
+
+def about_its_mean(curve: Float[np.ndarray, " step"]) -> tuple[Float[np.ndarray, " step"], float]:
+    """The curve about its mean, and the mean: beside a large level, what a curve does is nothing to a fit."""
+    level = float(curve.mean())
+    return curve - level, level
 
 
 def fit_form(

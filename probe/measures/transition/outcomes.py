@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from probe.measures.transition.curves import Steps, checked_accuracies, checked_steps
+from probe.measures.transition.curves import Steps, checked_curves, checked_steps
 from probe.measures.transition.dates import Curves, generalized_step, memorized_step
 
 LEARNING_PHASES = ("comprehension", "grokking", "memorization", "confusion")
@@ -54,21 +54,21 @@ def learning_phase_of_curves(
 ) -> Any:
     """As `learning_phase`, from curves [step] (a str) or [*run, step] (an array [*run]).
 
-    An accuracy gets there at the first evaluation with at least ``threshold``. The last step is the budget, and a
-    ``gap`` beyond it leaves no run to be called grokking.
+    An accuracy gets there at the first evaluation with at least ``threshold``, rounded to its type. The last step is
+    the budget, and a ``gap`` beyond it leaves no run to be called grokking.
 
     Raises ValueError as `probe.measures.transition.dates.memorized_step`, for curves of different shapes, or a
     threshold outside (0, 1].
     """
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold: {threshold} given, expected an accuracy above 0 and at most 1")
     at = checked_steps(steps)
-    train = checked_accuracies(train_accuracy, "train_accuracy", len(at))
-    test = checked_accuracies(test_accuracy, "test_accuracy", len(at))
-    if train.shape != test.shape:
-        raise ValueError(f"test_accuracy: shape {test.shape} given, expected that of train_accuracy, {train.shape}")
+    train = checked_curves(train_accuracy, "train_accuracy", len(at)).shape
+    test = checked_curves(test_accuracy, "test_accuracy", len(at)).shape
+    if train != test:
+        raise ValueError(f"test_accuracy: shape {test} given, expected that of train_accuracy, {train}")
     return learning_phase(
-        memorized_step(at, train, threshold), generalized_step(at, test, threshold, consecutive=1), gap=gap
+        memorized_step(at, train_accuracy, threshold),
+        generalized_step(at, test_accuracy, threshold, consecutive=1),
+        gap=gap,
     )
 
 

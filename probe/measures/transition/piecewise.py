@@ -23,6 +23,7 @@ from probe.measures.transition.noise import (
     CurveFit,
     Form,
     FormAt,
+    about_its_mean,
     fit_form,
     forms_without_transition,
     thinned,
@@ -81,7 +82,7 @@ def fit_piecewise_linear(
     check_confidence(confidence)
     x = on_scale(at, scale)
     used = thinned(x)
-    x, values = x[used], values[used]
+    x, (values, raised) = x[used], about_its_mean(values[used])
     flat = forms_without_transition(x, values)
     fits: dict[int | str, CurveFit] = {"constant": flat["constant"], 0: flat["linear"]}
     for n_breaks in range(1, max_breaks + 1):
@@ -91,7 +92,7 @@ def fit_piecewise_linear(
     chosen = min(fits, key=lambda name: fits[name].bic)
     fit = fits[chosen]
     n_breaks = 0 if chosen == "constant" else int(chosen)
-    level, slope = fit.parameters[0], 0.0 if chosen == "constant" else fit.parameters[1]
+    level, slope = fit.parameters[0] + raised, 0.0 if chosen == "constant" else fit.parameters[1]
     places, turns = fit.parameters[2 : 2 + n_breaks], fit.parameters[2 + n_breaks :]
     half = fit.half_widths(confidence)[2 : 2 + n_breaks]
     slopes = slope + np.concatenate([[0.0], np.cumsum(turns)])

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from scipy.stats import t
 from probe.measures.complexity import hessian_top_eigenvalues, hessian_trace
 
 DOUBLE = torch.float64
+OTHER = torch.ones(2, requires_grad=True)
 
 
 def random_symmetric(d, seed):
@@ -201,11 +203,23 @@ def test_settings_that_make_no_sense_are_refused(measure, arguments, message):
         (lambda w: w.sum(), torch.tensor([1.0, math.inf]), "weights: nan or infinity given"),
         (lambda w: w.sum(), torch.tensor([1, 2]), r"weights: torch\.int64 given"),
         (lambda w: torch.tensor(0.0), {}, "weights: none given"),
+        (lambda w: w.sum(), np.zeros(3), "weights: ndarray given, expected a floating-point tensor, or several"),
+        (lambda w: torch.tensor(3.0), torch.zeros(3), "loss_fn: the loss has no gradient"),
+        (lambda w: torch.tensor(3.0), torch.zeros(100), "loss_fn: the loss has no gradient"),
+        (lambda w: w.detach().sum(), torch.zeros(3), "loss_fn: the loss has no gradient"),
+        (lambda w: OTHER.sum(), torch.zeros(3), "loss_fn: the loss has no gradient"),
     ],
 )
 def test_bad_losses_and_weights_are_refused(measure, loss, weights, message):
     with pytest.raises(ValueError, match=message):
         measure(loss, weights)
+
+
+@pytest.mark.parametrize("d", [3, 100])
+def test_a_loss_without_curvature_is_flat_and_not_refused(d):
+    assert hessian_top_eigenvalues(lambda w: w.sum(), torch.ones(d)).tolist() == [0]
+    with torch.no_grad():
+        assert hessian_top_eigenvalues(lambda w: w.square().sum(), torch.ones(d)).tolist() == pytest.approx([2])
 
 
 def test_lanczos_that_does_not_converge_says_so(monkeypatch):

@@ -253,6 +253,7 @@ def test_a_linear_network_has_one_region():
         ({"pairs_per_call": 0}, "pairs_per_call: 0 given"),
         ({"function": lambda x: x[:1]}, r"function: torch\.float32 of shape \(1, 3\) given for 63 inputs"),
         ({"function": lambda x: x.sum()}, r"function: torch\.float32 of shape \(\) given for 63 inputs"),
+        ({"function": lambda x: x.numpy()}, "function: ndarray given, expected a tensor of outputs"),
         ({"function": lambda x: x > 0}, r"function: torch\.bool of shape \(63, 3\) given for 63 inputs"),
         ({"function": lambda x: x / 0}, "function: .* given at"),
         ({"function": lambda x: x[:, :0]}, "function: shape .* none of them empty"),

@@ -9,6 +9,7 @@ import torch
 from probe.measures.complexity import local_learning_coefficient
 
 DOUBLE = torch.float64
+OTHER = torch.ones(2, requires_grad=True)
 SGLD = {"sampler": "sgld", "step_size": 1e-4}
 
 
@@ -36,6 +37,8 @@ def square(w):
         ({"batch_size": 101, **SGLD}, "batch_size: 101 given, expected 1 to n = 100"),
         ({"confidence": 95}, "confidence: 95 given"),
         ({"weights": {}}, "weights: none given"),
+        ({"weights": np.zeros(2)}, "weights: ndarray given, expected a floating-point tensor, or several by name"),
+        ({"weights": [0.0]}, "weights: list given"),
         ({"weights": {"a": torch.zeros(0)}}, "weights: none given"),
         ({"weights": torch.zeros(2, dtype=torch.int64)}, r"weights: torch\.int64 given, expected a floating-point"),
         ({"weights": {"a": np.zeros(2)}}, r"weights\['a'\]: ndarray given, expected a floating-point tensor"),
@@ -45,6 +48,9 @@ def square(w):
         ({"loss_fn": lambda w: 1.0}, "loss_fn: float given, expected a tensor of one number"),
         ({"loss_fn": lambda w: w.sum() / 0}, "loss_fn: nan given at the weights"),
         ({"loss_fn": lambda w: w.detach().sum()}, "loss_fn: the loss has no gradient"),
+        ({"loss_fn": lambda w: torch.tensor(3.0)}, "loss_fn: the loss has no gradient"),
+        ({"loss_fn": lambda w: OTHER.sum()}, "loss_fn: the loss has no gradient"),
+        ({"loss_fn": lambda w, i: OTHER.sum(), "batch_size": 10, **SGLD}, "loss_fn: the loss has no gradient"),
         ({"loss_fn": lambda w: torch.where((w == 0).all(), w.sum(), math.nan)}, "loss_fn: no finite loss found near"),
     ],
 )

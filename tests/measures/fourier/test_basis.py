@@ -36,6 +36,13 @@ def test_basis_needs_two_tokens(p):
         fourier_basis(p)
 
 
+@pytest.mark.parametrize("p", [5.5, 5.0, "5", None])
+def test_basis_needs_a_whole_number_of_tokens(p):
+    with pytest.raises(ValueError, match=f"p: {p!r} given, expected an integer"):
+        fourier_basis(p)
+    assert torch.equal(fourier_basis(np.int64(5)), fourier_basis(5))
+
+
 @pytest.mark.parametrize("p", [2, 7, 12, 113])
 def test_targets_are_cosine_and_sine_of_each_frequency(p):
     c = torch.tensor([0, 1, p - 1, p, -1, 5])  # tokens are taken mod p
@@ -56,12 +63,18 @@ def test_targets_of_chosen_frequencies_keep_their_order():
     assert chosen.names == ("cos 4", "sin 4", "cos 2", "sin 2")
     assert chosen.frequencies == (4, 4, 2, 2)
     torch.testing.assert_close(chosen.values, every.values[:, [6, 7, 2, 3]])
+    for kind in (np.array, torch.tensor):
+        of_kind = fourier_targets(np.arange(11), 11, kind([4, 2]))
+        assert of_kind.frequencies == (4, 4, 2, 2)
+        torch.testing.assert_close(of_kind.values, chosen.values)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((torch.arange(5), 9, [5]), "frequencies: frequency 5 given, expected 1 to 4.* same frequency as 4"),
+        ((torch.arange(5), 9, torch.tensor([3, 3])), r"frequencies: \[3, 3\] given, expected each number once"),
+        ((torch.arange(5), 9, [2.5]), r"frequencies: 2\.5 given, expected an integer"),
         ((torch.arange(5), 9, []), "frequencies: none given, expected one or more of 1 to 4"),
         ((torch.ones(5), 9), r"c: torch.float32 of shape \(5,\) given, expected integers, one per example"),
         ((torch.ones(5, 1, dtype=torch.int64), 9), r"c: torch.int64 of shape \(5, 1\) given"),

@@ -330,6 +330,40 @@ def test_products_and_quotients_go_through_the_discrete_logarithm(operation):
     assert found.excluded_loss == pytest.approx(math.log(10))
 
 
+def products(p: int) -> torch.Tensor:
+    t = torch.arange(p)
+    return t[:, None] * t % p
+
+
+def units(p: int) -> torch.Tensor:
+    """The inputs without a zero."""
+    return (torch.arange(p)[:, None] > 0) & (torch.arange(p) > 0)
+
+
+def test_of_a_product_inputs_with_a_zero_and_the_answer_zero_are_left_out():
+    p = 7
+    cube, mask = noise(p, 0).double(), some_mask(p, 0)
+    found = progress(cube, products(p), mask, (1,))
+    losses = slow_product_losses(cube.numpy()[1:, 1:, 1:])
+    kept = mask[1:, 1:].numpy()
+    assert found.train_loss == pytest.approx(losses[kept].mean())
+    assert found.test_loss == pytest.approx(losses[~kept].mean())
+    right = cube[1:, 1:, 1:].argmax(-1) + 1 == products(p)[1:, 1:]
+    assert found.train_accuracy == right.numpy()[kept].mean()
+    # what the network says of zero is not looked at
+    loud = cube.clone()
+    loud[0], loud[:, 0], loud[..., 0] = 100.0, -100.0, 1e3
+    assert progress(loud, products(p), mask, (1,)) == found
+
+
+def slow_product_losses(L):
+    n = len(L)
+    answer = [[(i + 1) * (j + 1) % (n + 1) - 1 for j in range(n)] for i in range(n)]
+    return np.array(
+        [[math.log(sum(math.exp(x) for x in L[i, j])) - L[i, j, answer[i][j]] for j in range(n)] for i in range(n)]
+    )
+
+
 def test_leading_dimensions_are_a_batch_whatever_the_parts_it_is_worked_on_in(monkeypatch):
     cube, mask, keys = noise(6, 0, 2, 3), some_mask(6, 0), (3, 1)
     measures = (
@@ -350,15 +384,31 @@ def test_leading_dimensions_are_a_batch_whatever_the_parts_it_is_worked_on_in(mo
                     torch.testing.assert_close(together[i, j], torch.as_tensor(measure(cube[i, j].numpy())).double())
 
 
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, lambda keys: [np.int64(k) for k in keys]])
+def test_frequencies_may_be_an_array_or_a_tensor(kind):
+    cube, keys = noise(7, 0).double(), [3, 1]
+    for measure in (logit_fve, logit_fve_directions):
+        assert measure(cube, kind(keys)) == measure(cube, keys)
+    found, plain = (progress(cube, addition(7), some_mask(7, 0), k) for k in (kind(keys), keys))
+    assert found == plain
+    assert found.keys == (3, 1)
+    assert [type(k) for k in (*found.keys, *found.excluded_loss_each)] == [int] * 4
+
+
 # ---- wrong input ----
 
 
-@pytest.mark.parametrize("keys", [(0,), (4,), (1, 1), (-1,)])
+@pytest.mark.parametrize(
+    "keys", [(0,), (4,), (1, 1), (-1,), torch.tensor([2, 2]), np.array([2, 2]), [2.5], ["2"], "2", 5, torch.ones(1)]
+)
 def test_frequencies_outside_the_group_or_twice_are_refused(keys):
     cube = noise(7, 0)
     for measure in (logit_fve, logit_fve_directions, lambda x, k: progress(x, addition(7), some_mask(7, 0), k)):
         with pytest.raises(ValueError, match="frequencies: "):
             measure(cube, keys)
+    for measure in (logit_fve, logit_fve_directions):
+        with pytest.raises(ValueError, match="frequencies: None given"):
+            measure(cube, None)
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (5, 5, 6), (6, 5, 5), (1, 1, 1), (0, 5, 5, 5)])
@@ -390,8 +440,25 @@ def test_logits_without_an_input_or_an_answer_in_them_are_refused(dtype):
         for measure in (logit_cosines, sum_fve, lambda x: logit_fve(x, (1,))):
             with pytest.raises(ValueError, match="logits: given the same for every input, or for every answer"):
                 measure(constant)
-        with pytest.raises(ValueError, match="logits: given the same"):
-            sum_fve(torch.stack([noise(5, 0).to(dtype), constant]))
+        for batch, place in ((torch.stack([noise(5, 0).to(dtype), constant]), 1), (constant[None, None], "0, 0")):
+            with pytest.raises(ValueError, match=rf"logits: given the same .*, at \[{place}\] up to the rounding"):
+                sum_fve(batch)
+
+
+def test_a_dead_checkpoint_is_named_whatever_the_parts_the_batch_is_worked_on_in(monkeypatch):
+    cubes = noise(5, 0, 2, 3)
+    cubes[1, 0] = 2.5
+    for part_bytes in (1, 2 * 8 * 5**3, 2**28):
+        monkeypatch.setattr(cube_module, "_PART_BYTES", part_bytes)
+        with pytest.raises(ValueError, match=r"at \[1, 0\] up to the rounding of the largest, 2\.5; expected"):
+            progress(cubes, addition(5), some_mask(5, 0), (1,))
+
+
+def test_logits_beside_a_huge_one_are_refused_for_what_is_true():
+    cube = noise(5, 0).float()
+    cube[..., 2] = -1e9  # a masked answer: float32 has no digits left for the differences of the others about it
+    with pytest.raises(ValueError, match=r"logits: given the same .* up to the rounding of the largest, 1e\+09;"):
+        logit_fve(cube, (1,))
 
 
 def test_a_small_structure_on_large_logits_is_not_constant():
@@ -405,6 +472,8 @@ def test_masks_answers_and_centrings_that_do_not_exist_are_refused():
         (addition(5), torch.ones(4, 4), r"train_mask: shape \(4, 4\)"),
         (addition(5), torch.ones(5, 5), "train_mask: true for every input"),
         (addition(5), torch.zeros(5, 5), "train_mask: true for no input"),
+        (products(5), units(5), "train_mask: true for every input without a zero given"),
+        (products(5), ~units(5), "train_mask: true for no input without a zero given"),
         (addition(5), 2 * torch.eye(5), "train_mask: numbers other than 0 and 1"),
         (addition(7), some_mask(7, 0), r"logits: shape \(5, 5, 5\) given, expected \[\*batch, 7, 7, 7\]"),
         (addition(5)[:, :4], some_mask(5, 0), r"answers: shape \(5, 4\)"),

@@ -138,5 +138,46 @@ def test_key_frequencies_are_those_of_the_rule_that_goes_with_the_array():
             key_frequencies(**arguments)
     with pytest.raises(ValueError, match=r"neuron_logit_map: shape \(3,\)"):
         key_frequencies(neuron_logit_map=torch.ones(3))
-    with pytest.raises(ValueError, match="embedding: the same row for every token"):
-        key_frequencies(embedding=torch.ones(5, 3))
+    assert key_frequencies(neurons=neurons.tolist()) == [5]
+    assert key_frequencies(logits=cube.tolist()) == [4, 11]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_what_has_no_frequencies_is_refused_under_its_own_name(value):
+    for name in ("embedding", "neuron_logit_map"):
+        with pytest.raises(ValueError, match=f"{name}: the same row for every token"):
+            key_frequencies(**{name: torch.full((5, 3), value)})
+    assert key_frequencies(neurons=torch.full((5, 5, 3), value)) == []  # a neuron that never fires is nothing wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("neurons", torch.full((5, 5, 2), math.nan), "nan given"),
+        ("neurons", torch.ones(5, 4, 2), "shape"),
+        ("neurons", torch.ones(1, 1, 2), r"shape \(1, 1, 2\) given, expected \[n, n, neuron\], n at least 2"),
+        ("neurons", "some", "str given"),
+        ("embedding", torch.ones(1, 3), r"shape \(1, 3\) given, expected \[p, d\], p at least 2"),
+        ("neuron_logit_map", torch.ones(3, 1), "shape"),
+        ("neuron_logit_map", torch.full((3, 5), math.inf), "inf given"),
+        ("logits", [[1.0]], "shape"),
+    ],
+)
+def test_wrong_arrays_are_refused_under_their_own_name(name, array, message):
+    with pytest.raises(ValueError, match=f"^{name}: {message}"):
+        key_frequencies(**{name: array})
+
+
+@pytest.mark.parametrize("p", [2, 3])
+def test_of_two_and_three_tokens_nothing_but_logits_has_a_key_frequency(p):
+    t = torch.arange(p, dtype=torch.float64)
+    wave = torch.stack([f(2 * math.pi * t / p) for f in (torch.cos, torch.sin)], dim=1)
+    assert key_frequencies(embedding=wave) == []
+    assert key_frequencies(neuron_logit_map=wave.T) == []
+    assert key_frequencies(neurons=(wave[:, None] * wave[None, :, :1])) == []
+    assert key_frequencies(logits=waves(p, 1)) == [1]
+
+
+def test_an_embedding_of_extreme_scale():
+    W = torch.stack([f(angles(29, k)) for k in (2, 9) for f in (torch.cos, torch.sin)], dim=1) @ randn(4, 40)
+    assert key_frequencies(embedding=1e160 * W) == key_frequencies(embedding=1e-170 * W) == [2, 9]

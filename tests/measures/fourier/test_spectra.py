@@ -146,6 +146,40 @@ def test_an_axis_that_does_not_exist_is_zero():
     assert circle(torch.zeros(7, 3), 2).abs().max() == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [7, 60, 113])
+def test_a_frequency_that_is_only_rounding_has_no_axis(dtype, p):
+    a = angles(p, 2)
+    W = (3 * torch.stack([a.cos(), a.sin(), a.cos() + 0.3], dim=1)).to(dtype)
+    assert circle(W, 2).norm() > 1
+    assert circle(W, 1).abs().max() == 0
+    assert circle(torch.full((p, 4), 0.1, dtype=dtype), 1).abs().max() == 0
+    assert circle(torch.stack([W, W.roll(1, 0) * 0 + 1]), 2)[1].abs().max() == 0
+    assert circle(torch.stack([W.double() * 1e15, W.double()]), 2)[1].norm() > 1  # each beside its own norm
+    with pytest.raises(ValueError, match="matrix: no component of frequency 1"):
+        circle_circularity(W, 1)
+    # but a small one is there
+    b = angles(p, 1)
+    small = 10 * torch.finfo(dtype).eps if dtype != torch.float64 else 1e-9
+    faint = W.double() + small * torch.stack([b.cos(), b.sin(), 0 * b], dim=1)
+    assert circle(faint.to(dtype), 1).norm(dim=0).min() > 0
+
+
+@pytest.mark.parametrize("k", [2.0, "2", None, [2]])
+def test_a_frequency_that_is_no_integer_is_refused(k):
+    with pytest.raises(ValueError, match=r"k: .* given, expected an integer"):
+        circle(torch.ones(9, 2), k)
+    torch.testing.assert_close(circle(random_matrix(9, 2, 0), torch.tensor(2)), circle(random_matrix(9, 2, 0), 2))
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e150, 1e160, 1e300])
+def test_extreme_scales_do_not_matter(scale):
+    W, maps = random_matrix(7, 3, 0).double(), random_matrix(5, 2, 0, 5).double()
+    torch.testing.assert_close(frequency_power(scale * W), frequency_power(W))
+    torch.testing.assert_close(frequency_power_2d(scale * maps), frequency_power_2d(maps))
+    assert inverse_participation_ratio(scale * W[0]) == pytest.approx(inverse_participation_ratio(W[0]))
+
+
 @pytest.mark.parametrize(("k", "nearest"), [(0, "constant"), (5, "same frequency as 4"), (9, "constant"), (-2, "as 2")])
 def test_frequencies_outside_the_group_are_refused_with_the_nearest(k, nearest):
     with pytest.raises(ValueError, match=f"k: frequency {k} given, expected 1 to 4.*{nearest}"):
@@ -285,5 +319,9 @@ class TestCircularity:
         assert found.mean().item() == pytest.approx(d / (d + p), rel=0.1)
 
     def test_where_there_is_nothing(self):
-        with pytest.raises(ValueError, match="matrix: no component of frequency 2"):
-            circle_circularity(torch.zeros(7, 3), 2)
+        for nothing in (torch.zeros(7, 3), torch.ones(7, 3), torch.stack([random_matrix(7, 3, 0), torch.ones(7, 3)])):
+            with pytest.raises(ValueError, match="matrix: no component of frequency 2"):
+                circle_circularity(nothing, 2)
+
+    def test_of_the_highest_even_frequency_is_1_for_two_places_in_turn(self):
+        assert circle_circularity(torch.tensor([[1.0, 2.0], [-1.0, -2.0]] * 4), 4) == pytest.approx(1)

@@ -64,3 +64,10 @@ def test_what_has_no_spread_is_refused():
     for X in (torch.tensor([0.1, 0.7, 1 / 3], dtype=torch.float64).expand(13, 3), torch.ones(1, 3)):
         with pytest.raises(ValueError, match="representation: the same row"):
             participation_ratio(X)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e150, 1e300])
+def test_extreme_scales_do_not_matter(scale):
+    X = with_singular_values([3.0, 2.0, 1.0])
+    for measure in (effective_rank, participation_ratio):
+        assert measure(scale * X) == pytest.approx(measure(X))

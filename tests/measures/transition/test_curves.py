@@ -3,12 +3,14 @@ import pytest
 import torch
 
 from probe.measures.transition.curves import (
+    check_named,
     checked_accuracies,
     checked_curve,
     checked_curves,
     checked_steps,
     off_scale,
     on_scale,
+    reached,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -77,6 +79,37 @@ def test_a_percentage_is_no_accuracy():
         with pytest.raises(ValueError, match=f"train: {wrong:g} given, expected accuracies between 0 and 1"):
             checked_accuracies([0.5, wrong], "train", 2)
     assert checked_accuracies([0.0, 1.0 + 1e-7], "train", 2).shape == (2,)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("threshold", [0.5, 0.9, 0.95, 0.99, 0.999])
+def test_a_threshold_is_a_number_of_the_type_of_the_accuracies(dtype, threshold):
+    at = torch.tensor(threshold, dtype=dtype)
+    below = torch.nextafter(at, torch.zeros_like(at)) if dtype.itemsize > 2 else at - torch.finfo(dtype).eps / 2
+    assert below < at
+    curve = torch.stack([below, at, torch.ones_like(at), torch.zeros_like(at)])
+    assert reached(curve, "x", 4, threshold).tolist() == [False, True, True, False]
+    if dtype != torch.bfloat16:
+        assert reached(curve.numpy(), "x", 4, threshold).tolist() == [False, True, True, False]
+
+
+def test_a_threshold_of_counts_and_lists():
+    assert reached([0, 1, 1], "x", 3, 0.9).tolist() == [False, True, True]
+    assert reached(torch.tensor([[False, True]]), "x", 2, 1).tolist() == [[False, True]]
+    assert reached([0.9, 0.8999999], "x", 2, 0.9).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("threshold", [99, 0, -1, 1.0001, NAN, INF])
+def test_a_threshold_is_an_accuracy(threshold):
+    with pytest.raises(ValueError, match=f"threshold: {threshold} given, expected an accuracy above 0 and at most 1"):
+        reached([0.5], "x", 1, threshold)
+
+
+def test_measures_come_by_name():
+    check_named({"m": [1.0]}, "[step]")
+    for given, said in (({}, "none"), ([1.0], "list"), (np.ones((2, 3)), "ndarray"), (None, "NoneType"), ("m", "str")):
+        with pytest.raises(ValueError, match=rf"measures: {said} given, expected one or more by name, .* \[step\]"):
+            check_named(given, "[step]")
 
 
 def test_scales():

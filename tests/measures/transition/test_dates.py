@@ -125,11 +125,47 @@ def test_thresholds_are_those_asked_for():
     assert (run.memorized, run.generalized) == (1, 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("threshold", [0.9, 0.95, 0.99])
+def test_accuracies_at_the_threshold_in_any_type(dtype, threshold):
+    curve = torch.tensor([0.1, *[threshold] * 4], dtype=dtype)
+    run = phases(STEPS, curve, curve, threshold=threshold)
+    assert (run.memorized, run.generalized) == (10, 10)
+    assert memorized_step(STEPS, curve, threshold) == generalized_step(STEPS, curve, threshold) == 10
+
+
+@pytest.mark.parametrize("threshold", [99, NAN, -1, 0])
+def test_a_threshold_that_is_no_accuracy_is_refused(threshold):
+    for call in (
+        lambda: phases(STEPS, [1.0] * 5, [1.0] * 5, threshold=threshold),
+        lambda: memorized_step(STEPS, [1.0] * 5, threshold),
+        lambda: generalized_step(STEPS, [1.0] * 5, threshold),
+    ):
+        with pytest.raises(ValueError, match=f"threshold: {threshold} given"):
+            call()
+
+
+def test_after_generalization_there_is_no_circuit_formation():
+    # generalized at 10, memorized at 50, and by then test accuracy has fallen again, for good
+    run = phases([0, 10, 20, 30, 50, 60], [0.0, 0.5, 0.9, 0.9, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0, 0.2, 0.2])
+    assert (run.memorized, run.generalized, run.onset) == (50, 10, None)
+    assert run.stretches == (Stretch("memorization", 0, 50), Stretch("generalized", 50, None))
+    # or comes back to one half later
+    run = phases([0, 10, 20, 30, 50, 60], [0.0, 0.5, 0.9, 0.9, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0, 0.2, 0.7])
+    assert run.stretches == (Stretch("memorization", 0, 50), Stretch("generalized", 50, None))
+    # a threshold below one half
+    run = phases([0, 10, 20, 30], [1.0] * 4, [0.0, 0.4, 0.4, 0.4], threshold=0.3)
+    assert run.stretches == (Stretch("circuit formation", 0, 10), Stretch("generalized", 10, None))
+
+
 @given(st.data())
 def test_stretches_have_no_gaps(data):
     train, test = data.draw(curves), data.draw(curves)
     n = min(len(train), len(test))
-    found = phases(range(3, 3 + n), train[:n], test[:n]).stretches
+    run = phases(range(3, 3 + n), train[:n], test[:n])
+    found = run.stretches
+    if run.memorized is not None and run.generalized is not None:
+        assert found[-1] == Stretch("generalized", max(run.memorized, run.generalized), None)
     assert found[0].start == 3
     assert found[-1].end is None
     for before, after in itertools.pairwise(found):

@@ -1,6 +1,7 @@
 import functools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -87,11 +88,15 @@ def test_a_step_without_enough_outcomes_says_so():
 def test_scores_are_those_of_the_predictions():
     found = result()
     one, p = row(found, 1425), found.predictions[found.predictions["step"] == 1425]
-    happened = np.isfinite(p["generalized"]).to_numpy()
+    happened, fold = np.isfinite(p["generalized"]).to_numpy(), p["fold"].to_numpy()
     for suffix in ("", "_baseline"):
         q = p["probability" + suffix].to_numpy()
         assert one["brier" + suffix] == pytest.approx(np.mean((q - happened) ** 2))
-        pairs = [0.5 * (a == b) + (a > b) for a in q[happened] for b in q[~happened]]
+        pairs = [
+            0.5 * (q[i] == q[j]) + (q[i] > q[j])
+            for i in np.flatnonzero(happened)
+            for j in np.flatnonzero(~happened & (fold == fold[i]))
+        ]
         assert one["auc" + suffix] == pytest.approx(np.mean(pairs))
         times = np.minimum(p["generalized"].to_numpy(), BUDGET)
         later = p["remaining" + suffix].to_numpy()
@@ -99,7 +104,7 @@ def test_scores_are_those_of_the_predictions():
             0.5 * (later[i] == later[j]) + (later[i] < later[j])
             for i in np.flatnonzero(happened)
             for j in range(len(p))
-            if times[i] < times[j]
+            if times[i] < times[j] and fold[i] == fold[j]
         ]
         assert one["concordance" + suffix] == pytest.approx(np.mean(right))
     assert one["brier_gain"] == pytest.approx(one["brier_baseline"] - one["brier"])
@@ -148,6 +153,35 @@ def test_the_identity_of_a_group_helps_only_if_groups_are_split():
     held_out = row(early_warning(STEPS, measures, dates, at=[1000], groups=[f"g{g}" for g in group]), 1000)
     assert held_out["auc"] < 0.6
     assert held_out["brier"] > held_out["brier_base_rate"] - 0.02
+
+
+def test_a_measure_that_says_nothing_scores_chance():
+    """Models of different folds differ in what they say of all runs, against the outcomes: no pair is of two folds."""
+    dates = np.where(np.arange(41) < 13, 5000.0 + 100 * np.arange(41), INF)
+    one = row(early_warning(STEPS, {"x": np.ones((41, 31))}, dates, at=[1000]), 1000)
+    for score in ("auc", "concordance"):
+        assert (one[score], one[f"{score}_low"], one[f"{score}_high"]) == (0.5, 0.5, 0.5)
+        assert one[f"{score}_shuffled"] == 0.5
+
+
+def test_folds_hold_two_groups_where_there_are_enough():
+    measures, dates = suite(30)
+    for n_groups, n_folds in ((30, 5), (10, 5), (7, 3), (4, 2), (3, 2), (2, 2)):
+        groups = np.arange(30) % n_groups
+        p = early_warning(STEPS, measures, dates, groups=groups, at=[1425]).predictions
+        by_fold = pd.Series(groups[p["run"]]).groupby(p["fold"].to_numpy()).nunique()
+        assert len(by_fold) == n_folds
+        assert by_fold.sum() == len(set(groups[p["run"]]))
+        assert n_groups < 4 or by_fold.min() >= 2
+
+
+def test_where_no_fold_holds_a_pair_there_is_no_score():
+    group = np.repeat([0, 1], 12)
+    dates = np.where(group == 0, 5000.0, INF)
+    one = row(early_warning(STEPS, {"x": np.ones((24, 31))}, dates, groups=group, at=[1000]), 1000)
+    assert np.isnan(one["auc"])
+    assert np.isnan(one["auc_low"])
+    assert one["brier"] > 0
 
 
 def test_resampling_groups_widens_intervals():
@@ -249,6 +283,7 @@ def test_bad_input_is_refused():
     bad = np.where(STEPS == 10, INF, measures["structure"])
     for arguments, options, match in (
         ((STEPS, {}, dates), {}, r"^measures: none"),
+        ((STEPS, np.zeros((60, 31)), dates), {}, r"^measures: ndarray given, expected one or more by name"),
         ((STEPS, {"x": np.zeros(31)}, dates), {}, r"^measures\['x'\]: shape \(31,\)"),
         ((STEPS, {"x": np.zeros((60, 30))}, dates), {}, r"^measures\['x'\]: shape \(60, 30\)"),
         ((STEPS, {**measures, "x": np.zeros((59, 31))}, dates), {}, r"^measures\['x'\]: shape \(59, 31\)"),

@@ -258,6 +258,16 @@ def test_over_seeds_only_alike():
             leads_over_seeds([run_of(1.0), other])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_accuracies_at_the_threshold_in_any_type(dtype):
+    train = torch.where(torch.tensor(STEPS >= 500), 0.99, 0.2).to(dtype)
+    test = torch.tensor(0.99 * ACCURACY / ACCURACY.max())
+    test = torch.where(test > 0.98, 0.99, test).to(dtype)  # never above .99
+    run = lead_times(STEPS, test, {"m": moves(2000)}, train)
+    assert run.start == STEPS[STEPS >= 500][0]
+    assert run.accuracy is not None
+
+
 GOOD = {"steps": STEPS, "test_accuracy": ACCURACY, "measures": {"m": moves(2000)}}
 
 
@@ -270,6 +280,8 @@ GOOD = {"steps": STEPS, "test_accuracy": ACCURACY, "measures": {"m": moves(2000)
         ({"test_accuracy": 100 * ACCURACY}, "test_accuracy: .* expected accuracies"),
         ({"test_accuracy": np.stack([ACCURACY] * 2)}, "test_accuracy: shape"),
         ({"measures": {}}, "measures: none given"),
+        ({"measures": moves(2000)}, "measures: ndarray given, expected one or more by name"),
+        ({"measures": [moves(2000)]}, "measures: list given, expected one or more by name"),
         ({"measures": {"m": ACCURACY[1:]}}, r"measures\['m'\]: shape"),
         ({"measures": {"m": np.where(STEPS > 500, NAN, 0)}}, r"measures\['m'\]: nan given"),
         ({"train_accuracy": ACCURACY[1:]}, "train_accuracy: shape"),

@@ -179,6 +179,25 @@ def test_scale_is_that_of_the_fit():
     assert (log.start + 1) * (log.end + 1) == pytest.approx(3001**2, rel=1e-3)
 
 
+@pytest.mark.parametrize("level", [1e3, 1e6, 1e8, -1e8])
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+def test_a_level_and_a_unit_do_not_move_the_date(level, unit):
+    rng = np.random.default_rng(7)
+    steps = np.unique(np.geomspace(1, 40_000, 120).round())
+    curve = logistic_curve(np.log1p(steps), 8, 0.4) + 0.03 * rng.normal(size=len(steps))
+    plain, raised = fit_logistic(steps, curve), fit_logistic(steps, unit * (curve + level))
+    for end in ("estimate", "low", "high"):
+        assert getattr(raised.date, end) == pytest.approx(getattr(plain.date, end), rel=1e-6)
+    assert (raised.start, raised.end) == pytest.approx((plain.start, plain.end), rel=1e-6)
+    assert raised.before / unit - level == pytest.approx(plain.before, abs=1e-6)
+    assert raised.after / unit - level == pytest.approx(plain.after, abs=1e-6)
+    assert raised.autocorrelation == pytest.approx(plain.autocorrelation)
+    fit, _ = logistic_fits(np.log1p(steps), unit * (curve + level))
+    residual = unit * (curve + level) - fit.form.values
+    assert np.abs(residual).max() < 0.2 * unit
+    assert fit.form.values[0] == pytest.approx(fit.parameters[0], abs=0.01 * unit)
+
+
 def test_a_long_curve_is_thinned():
     steps = np.arange(0, 100_001, 10)
     curve = logistic_curve(np.log1p(steps), np.log1p(4000), 0.2)

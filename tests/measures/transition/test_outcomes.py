@@ -72,6 +72,18 @@ def test_of_curves():
     assert learning_phase_of_curves(STEPS, train[3], test[3], threshold=0.89) == "memorization"
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("threshold", [0.9, 0.95, 0.99])
+def test_accuracies_at_the_threshold_in_any_type(dtype, threshold):
+    curve = torch.tensor([threshold, threshold], dtype=dtype)
+    assert learning_phase_of_curves([0, 1], curve, curve, threshold) == "comprehension"
+    assert learning_phase_of_curves([0, 1], curve, 0 * curve, threshold) == "memorization"
+    assert learning_phase_of_curves([0, 1], torch.stack([curve, 0 * curve]), torch.zeros(2, 2), threshold).tolist() == [
+        "memorization",
+        "confusion",
+    ]
+
+
 def test_a_label_is_final_only_where_both_were_reached():
     train, test = [0, 0.9, 1, 1, 1], [0, 0, 0, 0.1, 0.95]
     seen = [learning_phase_of_curves(STEPS[:n], train[:n], test[:n]) for n in range(1, 6)]

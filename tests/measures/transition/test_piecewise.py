@@ -139,6 +139,19 @@ def test_noise_has_no_breaks(rho):
     assert np.mean(np.array(found) > 0) <= 0.1  # measured: 0 to 3 %
 
 
+@pytest.mark.parametrize("level", [1e6, 1e8, -1e8])
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+def test_a_level_and_a_unit_do_not_move_the_breaks(level, unit):
+    curve = pieces(X, [0.3, 0.6], [0.0, 3.0, 0.0]) + 0.01 * np.random.default_rng(7).normal(size=81)
+    plain, raised = (fit_piecewise_linear(STEPS, c, scale="linear") for c in (curve, unit * (curve + level)))
+    assert len(plain.breaks) == len(raised.breaks) == 2
+    for one, other in zip(plain.breaks, raised.breaks, strict=True):
+        ends = (other.estimate, other.low, other.high)
+        assert ends == pytest.approx((one.estimate, one.low, one.high), rel=1e-5)
+    assert np.array(raised.knots) / unit - level == pytest.approx(plain.knots, abs=1e-6)
+    assert np.array(raised.slopes) / unit == pytest.approx(plain.slopes, abs=1e-5)
+
+
 def test_max_breaks_is_a_limit():
     curve = pieces(X, [0.3, 0.6], [0.0, 3.0, 0.0]) + 1e-3 * np.random.default_rng(6).normal(size=81)
     one = fit_piecewise_linear(STEPS, curve, max_breaks=1, scale="linear")
