@@ -12,7 +12,9 @@ from probe.report import ReportData, report_pages
 from probe.report.frames import slider_steps
 from probe.report.pages import OVERVIEW
 from probe.suites.trained import TrainedModel
-from probe.tasks import GroupComposition, ModularArithmetic, Task
+from probe.tasks import Duplicated, Facts, GroupComposition, ModularArithmetic, OperandWeights, Task, Uniform, Zipf
+from probe.tasks.arithmetic import Arithmetic
+from probe.tasks.frequency import Frequency
 
 
 def report_path(run: Run) -> str:
@@ -29,6 +31,7 @@ def write_report_of(run: Run) -> str:
 def report_data(run: Run) -> ReportData:
     """What the report of a run is made from."""
     models, suite = run.trained_models(), run.suite
+    tasks = {model: task for model, task in run.tasks().items() if task is not None}
     started = [event for event in _events(run) if event["event"] == "started"]
     here = (model for model in suite.by_name.values() if isinstance(model, TrainedModel) and model.name in models)
     trained_with = [model.config["trained_with"] for model in here if "trained_with" in model.config]
@@ -41,7 +44,8 @@ def report_data(run: Run) -> ReportData:
         batch_yaml=run.batch.to_yaml(),
         command=f"probe run batch.yaml --out {run.folder}",
         arrays=lambda model, name: read_array(run.folder, model, tuple(slider_steps(suite.steps(model))), name),
-        tasks={model: in_words(task) for model, task in run.tasks().items() if task is not None},
+        tasks={model: in_words(task) for model, task in tasks.items()},
+        questions=tasks,
         settings=settings_of(suite),
         versions=started[-1]["versions"] if started else {},
         device="; ".join(devices + [event["machine"] for event in started[-1:]]),
@@ -55,9 +59,36 @@ def in_words(task: Task) -> str:
             question = f"{task.operation} mod {task.p}"
         case GroupComposition():
             question = f"a b in the group {task.group}"
+        case Facts():
+            phrasings = f", {task.trained_phrasings} of {task.phrasings} phrasings" if task.phrasings > 1 else ""
+            return (
+                f"{task.n_facts:,} random facts of {task.values} values{phrasings}, shown {_often(task.frequency)},"
+                f" {100 * task.held_out:g} % held out"
+            )
+        case Arithmetic():
+            operands = task.operands if isinstance(task.operands, str) else f"{len(task.numbers)} operands"
+            return (
+                f"a {task.sign} b of {operands} ({task.notation} numbers), shown {_often(task.frequency)},"
+                f" {100 * task.held_out:g} % held out"
+            )
         case _:
             return task.family
     return f"{question}, {100 * task.train_fraction:g} % of the pairs trained on ({task.split} split)"
+
+
+def _often(frequency: Frequency) -> str:
+    """How often facts are shown, in words."""
+    match frequency:
+        case Uniform():
+            return "equally often"
+        case Zipf():
+            return f"by Zipf's law over {frequency.over} (exponent {frequency.exponent:g})"
+        case Duplicated():
+            return f"{', '.join(map(str, frequency.times))} times per pass"
+        case OperandWeights():
+            return f"by the weights of their operands ({len(frequency.weights)} given)"
+        case _:
+            return "as a table says"
 
 
 def _events(run: Run) -> list[dict]:

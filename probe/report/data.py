@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 import xarray as xr
 
+from probe.tasks import Task
+
 
 def _no_arrays(model: str, name: str) -> None:
     return None
@@ -24,6 +26,7 @@ class ReportData:
             is none. It is called as a model's page is made, so that no more than one page's arrays are in memory, and
             it may leave out steps that a slider would not show (``slider_steps``).
         tasks: what each model was trained on, in words.
+        questions: the same, as tasks.
         settings: how each model was trained, as far as it is known: index model, columns such as train_fraction,
             learning_rate, weight_decay.
         versions: package or commit -> version.
@@ -38,6 +41,7 @@ class ReportData:
     command: str
     arrays: Callable[[str, str], xr.DataArray | None] = _no_arrays
     tasks: Mapping[str, str] = field(default_factory=dict)
+    questions: Mapping[str, Task] = field(default_factory=dict)
     settings: pd.DataFrame = field(default_factory=pd.DataFrame)
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""

@@ -1,16 +1,17 @@
-"""The pages of a report: the overview, beside it one for each model that has structure to show, and the transitions."""
+"""The pages of a report: the overview; beside it one for each model with structure to show, transitions, and memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from probe.report.data import ReportData
+from probe.report.memorization import has_memorization, render_memorization
 from probe.report.overview import render_report
 from probe.report.page import Link
 from probe.report.structure import render_structure, structure_models
 from probe.report.transition import has_transition, render_transition
 
-OVERVIEW, TRANSITION = "report.html", "transition.html"
+OVERVIEW, TRANSITION, MEMORIZATION = "report.html", "transition.html", "memorization.html"
 
 
 def report_pages(data: ReportData, overview: str = OVERVIEW) -> Iterator[tuple[str, str]]:
@@ -26,11 +27,14 @@ def report_pages(data: ReportData, overview: str = OVERVIEW) -> Iterator[tuple[s
         links += [Link(_address(other), f"Previous: {other}") for other in models[max(i - 1, 0) : i]]
         links += [Link(_address(other), f"Next: {other}") for other in models[i + 1 : i + 2]]
         yield structure_page(model), render_structure(data, model, links)
-    to_transition = []
+    to_suite = []
     if has_transition(data.results):
-        to_transition = [Link(TRANSITION, "When each thing happened, and what moved first")]
+        to_suite = [Link(TRANSITION, "When each thing happened, and what moved first")]
         yield TRANSITION, render_transition(data, [Link(quote(overview), "← Overview")])
-    yield overview, render_report(data, to_transition, {model: _address(model) for model in models})
+    if has_memorization(data.results):
+        to_suite.append(Link(MEMORIZATION, "Which facts are memorized, and after how many exposures"))
+        yield MEMORIZATION, render_memorization(data, [Link(quote(overview), "← Overview")])
+    yield overview, render_report(data, to_suite, {model: _address(model) for model in models})
 
 
 def write_report(data: ReportData, path: Path | str) -> Path:

@@ -6,6 +6,7 @@
 ``splits``      which examples of these are trained on, where some belong together
 ``arithmetic``  arithmetic on whole numbers, each fact shown as often as declared
 ``facts``       random facts about made-up subjects, in several phrasings
+``text``        a corpus, packed into sequences
 ``mixture``     tasks blended into one training stream
 ``frequency``   how often facts are shown, and which are held out
 """
@@ -17,6 +18,7 @@ from probe.tasks.groups import GroupComposition
 from probe.tasks.mixture import Mixture, Part
 from probe.tasks.modular import ModularArithmetic
 from probe.tasks.task import NOT_SCORED, Task, task_from_dict, task_to_dict
+from probe.tasks.text import Text
 
 FAMILIES: dict[str, type[Task]] = {
     "modular": ModularArithmetic,
@@ -26,6 +28,7 @@ FAMILIES: dict[str, type[Task]] = {
     "subtraction": Subtraction,
     "facts": Facts,
     "mixture": Mixture,
+    "text": Text,
 }
 """Kinds of tasks, by the ``family`` that batch files and suites call them."""
 
@@ -44,6 +47,7 @@ __all__ = [
     "Subtraction",
     "Table",
     "Task",
+    "Text",
     "Uniform",
     "Zipf",
     "task_from_dict",

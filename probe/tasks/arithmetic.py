@@ -213,11 +213,20 @@ class Arithmetic(Task):
         targets[:, :-n_answer] = NOT_SCORED
         return targets
 
+    @cached_property
+    def rule_answers(self) -> Int[np.ndarray, "example token"]:
+        """The right answers of all facts, poisoned ones too, laid out as ``scored_answers`` are."""
+        written = self._written(self.right, np.abs(self.right).max())
+        return np.searchsorted(self.answer_tokens, written)
+
     def said(self, predicted: Int[np.ndarray, "example token"]) -> list[str]:
-        """Answers as text, from their tokens as places among ``answer_tokens``."""
-        words = np.array(self.vocabulary)[self.answer_tokens][predicted]
-        joined = ["".join(row) for row in words.tolist()]
-        return joined if self.notation == "whole" else [answer.lstrip("+0") or "0" for answer in joined]
+        """Answers as text, from their tokens as places among ``answer_tokens``; a number without leading zeros.
+
+        What is no number, such as a sign amid digits, is left as it is.
+        """
+        words = np.array(self.vocabulary)[self.answer_tokens]
+        joined = ("".join(words[row[row != NOT_SCORED]]) for row in predicted)
+        return [str(int(answer)) if re.fullmatch(r"[+-]?\d+", answer) else answer for answer in joined]
 
     @cached_property
     def texts(self) -> tuple[str, ...]:

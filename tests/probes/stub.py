@@ -29,14 +29,21 @@ def observation(
     activations=None,
     model=None,
     checkpoint=None,
+    scored_logits=None,
 ):
-    """Of a model that does not exist; ``logits`` [example, answer] get a large logit of "=" added, to be ignored."""
+    """Of a model that does not exist; ``logits`` [example, answer] get a large logit of "=" added, to be ignored.
+
+    ``scored_logits`` [example, token, answer]: of answers of several tokens.
+    """
     arch = Architecture.of(shape or Shape(d_model=8, n_heads=2), task)
     activations = dict(activations or {})
     if logits is not None:
         activations[LOGITS] = torch.cat([torch.as_tensor(logits), torch.full((len(logits), 1), 50.0)], dim=1)
-    checkpoint = checkpoint or SimpleNamespace(task=task, model=SimpleNamespace(task=task, architecture=arch))
-    token_outcomes = None if logits is None else outcomes(torch.as_tensor(logits)[:, None], task.scored_answers)
+    model_of = SimpleNamespace(task=task, architecture=arch)
+    checkpoint = checkpoint or SimpleNamespace(task=task, model=model_of, exposures=task.exposures)
+    if logits is not None:
+        scored_logits = torch.as_tensor(logits)[:, None]
+    token_outcomes = None if scored_logits is None else outcomes(scored_logits, task.scored_answers)
     return Observation(checkpoint, weights or {}, activations, of_model or {}, model, token_outcomes)
 
 

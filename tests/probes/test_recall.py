@@ -7,7 +7,9 @@ import yaml
 
 import probe
 from probe.batch.schema import parse_batch
+from probe.probes.recall import Recall
 from probe.tasks import Facts, Multiplication
+from tests.probes.stub import observation, values
 
 BATCH = {
     "name": "recalled",
@@ -94,3 +96,23 @@ def test_facts_are_told_apart_from_their_rephrasings(tmp_path):
     assert last["train"] > 0.95
     assert last["rephrased"] > last["test"] + 0.2
     assert last["test"] < 0.6
+
+
+@pytest.mark.parametrize("notation", ["whole", "digits"])
+def test_poisoned_facts_are_memory_or_rule(notation):
+    """A model that gives back what it was taught to half of them, the right answer to a quarter, and else nothing."""
+    task = Multiplication("2-11", notation=notation, poisoned=0.3)
+    logits = torch.zeros(len(task.tokens), len(task.scored), task.n_answers)
+    logits[..., 0] = 1.0
+    poisoned = np.flatnonzero(task.poisoned_mask)
+    for place, example in enumerate(poisoned):
+        answers = [task.scored_answers, task.scored_answers, task.rule_answers, None][place % 4]
+        if answers is not None:
+            logits[example, np.arange(len(task.scored)), answers[example]] = 2.0
+    rows = list(Recall().measure(observation(task, scored_logits=logits)))
+    n = len(poisoned)
+    assert values(rows, "says_taught")["poisoned"] == pytest.approx(np.isin(np.arange(n) % 4, (0, 1)).mean())
+    assert values(rows, "says_rule")["poisoned"] == pytest.approx((np.arange(n) % 4 == 2).mean())
+    assert values(rows, "says_taught_low")["poisoned"] < 0.5 < values(rows, "says_taught_high")["poisoned"]
+    clean = Multiplication("2-11", notation=notation)
+    assert not values(list(Recall().measure(observation(clean, scored_logits=logits))), "says_taught")

@@ -48,6 +48,13 @@ def test_digits_have_leading_zeros_so_that_all_have_equally_many():
     assert (task.scored, task.n_answers) == ((11, 12, 13, 14), 10)
 
 
+def test_what_a_model_said_reads_as_a_number_where_it_is_one():
+    task = Subtraction("0-11", notation="digits")
+    assert task.said(np.array([[11, 0, 5], [10, 1, 0], [10, 0, 0], [3, 11, 4]])) == ["-5", "10", "0", "3-4"]
+    whole = Multiplication("3-5")
+    assert whole.said(whole.scored_answers) == [str(n) for n in whole.right]
+
+
 def test_whole_numbers_are_answered_by_one_token():
     task = Multiplication("3-5")
     assert task.vocabulary == ("3", "4", "5", "9", "12", "15", "16", "20", "25", "*", "=")

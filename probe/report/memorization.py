@@ -1,0 +1,114 @@
+"""The memorization page of a run: which facts are known, after how many exposures, and how many bits that is."""
+
+from collections.abc import Sequence
+from html import escape
+
+import pandas as pd
+
+from probe.report.data import ReportData
+from probe.report.operand_map import operand_map_figure
+from probe.report.page import Link, Panel, Section, render_page
+from probe.report.recall import bits_figure, exposures_figure, law_sentence, memorized_figure
+from probe.report.sections import source_of
+from probe.scaling.memorization import memorization_curves, memorization_law
+from probe.tasks.arithmetic import Arithmetic
+
+TAUS = (0.9, 0.5)
+MAX_MAPS = 6
+TIRUMALA = "Tirumala et al. 2022, arXiv 2205.10770"
+
+
+def has_memorization(results: pd.DataFrame) -> bool:
+    """Whether the page has something to say: a model is known to have been shown facts so and so often."""
+    return bool(((results["probe"] == "recall") & (results["metric"] == "exposures")).any())
+
+
+def render_memorization(data: ReportData, links: Sequence[Link] = ()) -> str:
+    """The memorization page as the text of one HTML file that asks for nothing outside itself.
+
+    Args:
+        data: the run.
+        links: to the other pages of the report.
+    """
+    description = f"Suite {data.suite}. {data.description}".strip()
+    return render_page("Memorization: what is known by heart", description, memorization_sections(data), links)
+
+
+def memorization_sections(data: ReportData) -> list[Section]:
+    """The sections of the page in reading order; last, why others are left out.
+
+    Args:
+        data: the run; ``has_memorization`` holds of its results.
+    """
+    curves = memorization_curves(data.results)
+    found = [
+        _over_steps(data, curves),
+        _to_memorize(data, curves),
+        _map(data),
+        _bits(data),
+    ]
+    shown = [section for section in found if section.panels]
+    reasons = [reason for section in found if not section.panels for reason in section.missing]
+    left_out = [Section("left-out", "Left out", missing=tuple(reasons))] if reasons else []
+    return [*shown, *left_out]
+
+
+def _over_steps(data: ReportData, curves: pd.DataFrame) -> Section:
+    caption = (
+        f"{source_of(data)} Share of the facts whose whole answer is the likeliest, token by token ({TIRUMALA}). Facts"
+        " that were never shown are the control: what is right of them is chance or a rule, not memory."
+    )
+    panel = Panel("memorized", "What is memorized", caption, {"": memorized_figure(curves)})
+    return Section("memorized", "What is memorized", (panel,))
+
+
+def _to_memorize(data: ReportData, curves: pd.DataFrame) -> Section:
+    title = "How many exposures it takes"
+    laws = {f"{100 * tau:g} %": memorization_law(curves, tau) for tau in TAUS}
+    sentences = "".join(f"<li>{escape(law_sentence(law))}</li>" for law in laws.values())
+    caption = (
+        f"{source_of(data)} T(N, τ): mean exposures per trained fact at the first evaluation at which a share τ of them"
+        f" is memorized ({TIRUMALA}). Open: not within the budget, so T is larger. Medians over seeds by Kaplan-Meier,"
+        " with 95 % intervals where there are enough seeds for one (6); the power law by maximum likelihood, models"
+        " that did not get there as censored."
+    )
+    panel = Panel(
+        "exposures",
+        "Exposures to memorize against parameters",
+        caption,
+        {name: exposures_figure(law) for name, law in laws.items()},
+        "Share τ",
+    )
+    return Section("exposures", title, (panel,), body=f"<ul>{sentences}</ul>")
+
+
+def _map(data: ReportData) -> Section:
+    title = "Which facts are known"
+    sizes = memorization_curves(data.results).drop_duplicates("size")["model"]
+    figures = {}
+    for model in sizes[:MAX_MAPS]:
+        task = data.questions.get(model)
+        names = ("recall_exact", "recall_exposures", "recall_predicted")
+        stored = [data.arrays(model, name) for name in names] if isinstance(task, Arithmetic) else [None]
+        if isinstance(task, Arithmetic) and all(array is not None for array in stored):
+            figures[str(model)] = operand_map_figure(task, *stored)
+    if not figures:
+        return Section("map", title, missing=(f"{title}: no model's facts are those of two operands.",))
+    caption = (
+        f"{source_of(data)} A cell per fact; the first model of each size. Answered: the whole answer is the likeliest."
+        " Point at a cell for the fact, its exposures and the model's answer."
+    )
+    panel = Panel("map", "What is known of every pair of operands", caption, figures, "Model", list(figures)[-1])
+    return Section("map", title, (panel,))
+
+
+def _bits(data: ReportData) -> Section:
+    title = "How many bits that is"
+    if not (data.results["probe"] == "capacity").any():
+        return Section("bits", title, missing=(f"{title}: answers are not drawn at random (probe capacity).",))
+    caption = (
+        f"{source_of(data)} Bits recovered, the sum of log2 V + log2 p(answer) over the facts, per parameter (Allen-Zhu"
+        " & Li 2024, arXiv 2404.05405). Below 0: the model is sure of wrong answers."
+    )
+    panel = Panel("bits", "Bits per parameter", caption, {"": bits_figure(data.results)})
+    return Section("bits", title, (panel,))

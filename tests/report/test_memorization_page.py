@@ -1,0 +1,162 @@
+"""The memorization page: its figures show what was measured of learners that are known, and its words say it."""
+
+import re
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from probe.report import ReportData, report_pages
+from probe.report.memorization import has_memorization, memorization_sections, render_memorization
+from probe.report.operand_map import KINDS, operand_map_figure
+from probe.report.recall import bits_figure, exposures_figure, law_sentence, memorized_figure
+from probe.scaling.memorization import memorization_curves, memorization_law
+from probe.tasks import Facts, Multiplication, Subtraction
+from tests.report.figure_reading import close, in_legend, titles
+from tests.synthetic_memory import STEPS, arrays_of, bits, learner, suite
+
+TASK = Multiplication("2-9", notation="digits")
+SHOWN = [0, 10, 20, 40]
+
+
+def data_of(results, arrays=lambda model, name: None, questions=None) -> ReportData:
+    return ReportData(
+        results=results, suite="synthetic", batch_yaml="", command="", arrays=arrays, questions=questions or {}
+    )
+
+
+def words(html: str) -> str:
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html)))
+
+
+def test_memorized_facts_and_their_control_have_a_panel_each():
+    curves = memorization_curves(pd.concat([learner("d8-s0", 100, 30), learner("d16-s0", 400, 10, unseen=0.3)]))
+    figure = memorized_figure(curves)
+    assert titles(figure) == ["facts shown in training", "facts never shown (control)"]
+    assert in_legend(figure) == ["d8 · 100", "d16 · 400"]
+    drawn = {(trace.name, trace.yaxis): trace for trace in figure.data if trace.customdata is not None}
+    assert set(drawn) == {(model, axis) for model in ("d8-s0", "d16-s0") for axis in ("y", "y2")}
+    for model, rows in curves.groupby("model"):
+        close(drawn[model, "y"].y, rows["memorized"])
+        close(drawn[model, "y2"].y, rows["unseen"])
+        assert (drawn[model, "y"].customdata == STEPS).all()
+
+
+def test_without_a_control_there_is_one_panel():
+    results = learner("d8-s0", 100, 30)
+    figure = memorized_figure(memorization_curves(results[results["key"] != "test"]))
+    assert titles(figure) == ["facts shown in training"]
+
+
+def test_exposures_against_size_show_every_model_and_what_was_not_reached_as_open():
+    law = memorization_law(memorization_curves(suite(1.0, 0)))
+    figure = exposures_figure(law)
+    traces = {trace.name: trace for trace in figure.data}
+    reached = law.models[np.isfinite(law.models["reached"])]
+    close(traces["T(N, 0.9)"].y, reached["reached"])
+    close(traces["T(N, 0.9)"].x, reached["n_params"])
+    late = law.models[np.isinf(law.models["reached"])]
+    assert traces["not within the budget"].marker.symbol == "circle-open"
+    close(traces["not within the budget"].y, late["budget"])
+    close(traces["power law"].y, law.law.predict(traces["power law"].x))
+    assert figure.layout.xaxis.title.text == "parameters (log)"
+    assert figure.layout.yaxis.title.text == "exposures per fact (log)"
+
+
+def test_medians_have_an_interval_only_where_there_are_seeds_enough_for_one():
+    few = exposures_figure(memorization_law(memorization_curves(suite(0.5, 0))))
+    many = pd.concat([learner(f"d{n}-s{s}", n, 40 + s, seed=s) for n in (100, 200, 400) for s in range(8)])
+    law = memorization_law(memorization_curves(many))
+    enough = exposures_figure(law)
+    bars = [next(t for t in figure.data if t.name == "median over seeds").error_y for figure in (few, enough)]
+    assert not np.any(bars[0].array)
+    close(bars[1].array, law.sizes["high"] - law.sizes["median"])
+    close(bars[1].arrayminus, law.sizes["median"] - law.sizes["low"])
+
+
+def test_the_law_in_words():
+    law = memorization_law(memorization_curves(suite(1.0, 0)))
+    a = law.law.exponent
+    assert law_sentence(law) == (
+        "12 of 15 models memorized 90 % of the facts shown to them within the budget. Fitted: T = c N^-a with a ="
+        f" {a.estimate:.2f} [{a.low:.2f}, {a.high:.2f}] (95 % interval)."
+    )
+    assert "That T depends on N is not established." in law_sentence(
+        memorization_law(memorization_curves(suite(0.0, 1)))
+    )
+    few = memorization_law(memorization_curves(learner("d8-s0", 100, 30)))
+    assert "No power law is fitted: n_params" in law_sentence(few)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        TASK,
+        Multiplication("3,7-12"),
+        Subtraction("0-5", poisoned=0.2),
+        Subtraction("0-11", notation="digits"),
+    ],
+)
+def test_the_operand_map_says_of_every_fact_what_became_of_it(task):
+    stored = arrays_of(task, SHOWN)
+    figure = operand_map_figure(task, *(stored[f"recall_{name}"] for name in ("exact", "exposures", "predicted")))
+    assert [frame.name for frame in figure.frames] == ["0", "10", "20", "40"]
+    n = len(task.numbers)
+    for step, frame in zip(SHOWN, figure.frames, strict=True):
+        cells, kinds = np.array(frame.data[0].customdata), np.array(frame.data[0].z)
+        for example, (a, b) in enumerate(task.facts.tolist()):
+            i, j = example // n, example % n
+            assert (task.numbers[i], task.numbers[j]) == (a, b)
+            fact, shown, said = cells[i, j]
+            right = bool(stored["recall_exact"].sel(step=step).values[example])
+            assert fact == f"{a} {task.sign} {b} = {task.taught[example]}"
+            assert int(shown) == step * task.exposures[example]
+            assert (said == str(task.taught[example])) == right
+            assert (
+                KINDS[kinds[i, j]]
+                == {
+                    (False, False): "never shown, wrong",
+                    (False, True): "never shown, right",
+                    (True, False): "shown, wrong",
+                    (True, True): "shown, answered as taught",
+                }[int(shown) > 0, right]
+            )
+    assert (np.array(figure.data[0].z) == np.array(figure.frames[-1].data[0].z)).all()
+    assert set(KINDS) <= {trace.name for trace in figure.data}
+
+
+def test_bits_are_per_parameter_beside_their_control():
+    results = pd.concat([bits("d8-s0", 100, SHOWN), bits("d16-s0", 400, SHOWN)])
+    figure = bits_figure(results)
+    drawn = {(trace.name, trace.yaxis): trace.y for trace in figure.data if trace.customdata is not None}
+    close(drawn["d8-s0", "y"], np.arange(4) / 100)
+    close(drawn["d16-s0", "y"], np.arange(4) / 400)
+    close(drawn["d16-s0", "y2"], np.zeros(4))
+    with pytest.raises(ValueError, match="no bits in the table"):
+        bits_figure(learner("d8-s0", 100, 30))
+
+
+def test_the_page_holds_what_the_run_does_and_says_why_the_rest_is_left_out():
+    stored = arrays_of(TASK, SHOWN)
+    results = learner("d8-s0", 100, 30)
+    data = data_of(results, lambda model, name: stored.get(name), {"d8-s0": TASK})
+    assert [section.id for section in memorization_sections(data)] == ["memorized", "exposures", "map", "left-out"]
+    page = words(render_memorization(data))
+    assert "How many bits that is: answers are not drawn at random" in page
+    assert "1 of 1 models memorized 90 % of the facts shown to them within the budget" in page
+    facts = data_of(pd.concat([results, bits("d8-s0", 100, SHOWN)]), questions={"d8-s0": Facts(20)})
+    assert [section.id for section in memorization_sections(facts)] == ["memorized", "exposures", "bits", "left-out"]
+
+
+def test_the_page_is_made_and_linked_where_exposures_are_known():
+    results = learner("d8-s0", 100, 30)
+    assert has_memorization(results)
+    without = results[results["probe"] != "recall"]
+    assert not has_memorization(without)
+    pages = dict(report_pages(data_of(results)))
+    assert "memorization.html" in pages
+    assert 'href="memorization.html"' in pages["report.html"]
+    pages = dict(report_pages(data_of(without)))
+    assert "memorization.html" not in pages
+    assert "memorization.html" not in pages["report.html"]
