@@ -13,8 +13,18 @@ if TYPE_CHECKING:
     from probe.batch.results import arrays, results, status
     from probe.batch.run import run
     from probe.batch.schema import Batch, load_batch
+    from probe.fewshot.asking import few_shot
     from probe.suites import Checkpoint, Suite, open_suite
-    from probe.tasks import Addition, Facts, GroupComposition, Mixture, ModularArithmetic, Multiplication, Subtraction
+    from probe.tasks import (
+        Addition,
+        Facts,
+        GroupComposition,
+        Mixture,
+        ModularArithmetic,
+        Multiplication,
+        Subtraction,
+        Text,
+    )
 
 _HOME = {
     "Addition": "probe.tasks",
@@ -27,8 +37,10 @@ _HOME = {
     "Multiplication": "probe.tasks",
     "Subtraction": "probe.tasks",
     "Suite": "probe.suites",
+    "Text": "probe.tasks",
     "arrays": "probe.batch.results",
     "capture": "probe.activations.capturing",
+    "few_shot": "probe.fewshot.asking",
     "load_batch": "probe.batch.schema",
     "open_capture": "probe.activations.dataset",
     "open_suite": "probe.suites",
@@ -49,8 +61,10 @@ __all__ = [
     "Multiplication",
     "Subtraction",
     "Suite",
+    "Text",
     "arrays",
     "capture",
+    "few_shot",
     "load_batch",
     "open_capture",
     "open_suite",
