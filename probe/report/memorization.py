@@ -6,15 +6,20 @@ from html import escape
 import pandas as pd
 
 from probe.report.data import ReportData
+from probe.report.frequency import effects_table, exposure_figure
 from probe.report.operand_map import operand_map_figure
+from probe.report.operands import contrast_figure
 from probe.report.page import Link, Panel, Section, render_page
 from probe.report.recall import bits_figure, exposures_figure, law_sentence, memorized_figure
 from probe.report.sections import source_of
+from probe.scaling.frequency import FactTable, fact_tables, frequency_effects, operand_pairs
 from probe.scaling.memorization import memorization_curves, memorization_law
 from probe.tasks.arithmetic import Arithmetic
 
 TAUS = (0.9, 0.5)
 MAX_MAPS = 6
+PAIR = (24, 23)
+"""Operands side by side: of two numbers of one size one is far more frequent in texts."""
 TIRUMALA = "Tirumala et al. 2022, arXiv 2205.10770"
 
 
@@ -41,9 +46,11 @@ def memorization_sections(data: ReportData) -> list[Section]:
         data: the run; ``has_memorization`` holds of its results.
     """
     curves = memorization_curves(data.results)
+    tables = fact_tables(curves, data.arrays, data.questions)
     found = [
         _over_steps(data, curves),
         _to_memorize(data, curves),
+        _frequency(data, tables),
         _map(data),
         _bits(data),
     ]
@@ -80,6 +87,27 @@ def _to_memorize(data: ReportData, curves: pd.DataFrame) -> Section:
         "Share τ",
     )
     return Section("exposures", title, (panel,), body=f"<ul>{sentences}</ul>")
+
+
+def _frequency(data: ReportData, tables: list[FactTable]) -> Section:
+    title = "What frequency does"
+    effects = frequency_effects(tables)
+    if effects.empty:
+        return Section("frequency", title, missing=(f"{title}: all facts were shown equally often.",))
+    caption = (
+        f"{source_of(data)} Share of the facts that is answered, by how often they had been shown, in bins that double;"
+        " at the left those never shown, the control. Bars: 95 % intervals over facts (Clopper-Pearson)."
+    )
+    panels = [Panel("by-exposure", "Answered facts by exposures", caption, {"": exposure_figure(tables)})]
+    pairs = operand_pairs(tables, *PAIR)
+    if len(pairs):
+        caption = (
+            f"{source_of(data)} Accuracy with {PAIR[0]} as first operand minus that with {PAIR[1]}, over the second"
+            " operands that both were shown with; 95 % intervals (Newcombe)."
+        )
+        name = f"{PAIR[0]} minus {PAIR[1]}"
+        panels.append(Panel("pair", name.capitalize(), caption, {"": contrast_figure(pairs, name)}))
+    return Section("frequency", title, tuple(panels), body=effects_table(effects))
 
 
 def _map(data: ReportData) -> Section:

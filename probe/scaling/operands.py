@@ -1,5 +1,7 @@
 """24 against 23, and multiples of 12 against their neighbours, by model and step."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -11,7 +13,13 @@ EVALUATION = ("model", "n_params", "step", "n_shot", "operation")
 
 
 def operand_accuracies(
-    task: Arithmetic, exact: xr.DataArray, model: str, n_params: int, *, shown: bool = True
+    task: Arithmetic,
+    exact: xr.DataArray,
+    model: str,
+    n_params: int,
+    *,
+    shown: bool = True,
+    operands: Sequence[int] | None = None,
 ) -> pd.DataFrame:
     """Accuracy by first operand of a model that was trained here, laid out as ``read_operand_accuracies`` does.
 
@@ -20,8 +28,18 @@ def operand_accuracies(
         exact: what the probe ``recall`` stored, [step, example].
         model, n_params: whose it is.
         shown: of the facts that were shown in training; else of those that never were, the control.
+        operands: of these alone, each with the same second operands: those that all of them were shown with (or never).
+
+    Raises:
+        ValueError: no second operand is there for all of ``operands``.
     """
     asked = task.train_mask if shown else ~task.train_mask
+    if operands is not None:
+        grid = asked.reshape(len(task.numbers), -1)[np.isin(task.numbers, operands)]
+        common = task.numbers[grid.all(0)] if len(grid) == len(operands) else task.numbers[:0]
+        asked = asked & np.isin(task.facts[:, 0], operands) & np.isin(task.facts[:, 1], common)
+        if not asked.any():
+            raise ValueError(f"operands: got {list(operands)}; expected some that have a second operand in common")
     operand = task.facts[asked, 0]
     numbers, n_items = np.unique(operand, return_counts=True)
     place = np.searchsorted(numbers, operand)
@@ -50,7 +68,7 @@ def operand_contrasts(table: pd.DataFrame, first: int = 24, second: int = 23) ->
     from probe.measures.memorization import operand_contrast
 
     both = [table[table["operand"] == operand].set_index(list(EVALUATION)) for operand in (first, second)]
-    joined = both[0].join(both[1], lsuffix="_first", rsuffix="_second", how="inner")
+    joined = both[0].merge(both[1], left_index=True, right_index=True, suffixes=("_first", "_second"))
     joined = joined[joined["n_items_first"] == joined["n_items_second"]]
     if joined.empty:
         raise ValueError(
@@ -85,24 +103,30 @@ def neighbour_contrasts(table: pd.DataFrame, multiples_of: int = 12) -> pd.DataF
 
     if multiples_of < 3:
         raise ValueError(f"multiples_of: got {multiples_of}; expected 3 or more, so that no neighbour is a multiple")
-    wide = table.pivot_table(index=list(EVALUATION), columns="operand", values="accuracy").dropna()
-    asked = {int(operand) for operand in wide.columns}
-    members = [n for n in sorted(asked) if n > 0 and n % multiples_of == 0 and {n - 1, n + 1} <= asked]
-    if len(members) < 2:
-        raise ValueError(
-            f"multiples_of: {len(members)} multiples of {multiples_of} have their neighbours; expected two"
-        )
-    found = neighbour_contrast(wide.to_numpy(dtype=float), [int(n) for n in wide.columns], members)
-    values = {
-        "members": found.members.value,
-        "neighbours": found.neighbours.value,
-        "difference": found.difference.value,
-        "low": found.difference.low,
-        "high": found.difference.high,
-        "p_value": found.p_value,
-    }
-    rows = pd.DataFrame({name: np.atleast_1d(of) for name, of in values.items()}, index=wide.index)
-    return _ordered(rows.assign(n_members=len(members)))
+    differing = table.groupby(list(EVALUATION))["n_items"].nunique() > 1
+    if differing.any():
+        raise ValueError(f"table: n_items differs between the operands of {differing.idxmax()}; expected one number")
+    rows = []
+    for _, asked in table.groupby("n_items"):
+        wide = asked.pivot_table(index=list(EVALUATION), columns="operand", values="accuracy").dropna()
+        operands = [int(operand) for operand in wide.columns]
+        members = [n for n in operands if n > 0 and n % multiples_of == 0 and {n - 1, n + 1} <= set(operands)]
+        if len(members) < 2 or wide.empty:
+            raise ValueError(
+                f"multiples_of: {len(members)} multiples of {multiples_of} have their neighbours; expected two or more"
+            )
+        found = neighbour_contrast(wide.to_numpy(dtype=float), operands, members, int(asked["n_items"].iloc[0]))
+        values = {
+            "members": found.members.value,
+            "neighbours": found.neighbours.value,
+            "difference": found.difference.value,
+            "low": found.difference.low,
+            "high": found.difference.high,
+            "p_value": found.p_value,
+        }
+        rows.append(pd.DataFrame({name: np.atleast_1d(of) for name, of in values.items()}, index=wide.index))
+        rows[-1]["n_members"] = len(members)
+    return _ordered(pd.concat(rows))
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:

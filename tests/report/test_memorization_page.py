@@ -8,12 +8,15 @@ import pandas as pd
 import pytest
 
 from probe.report import ReportData, report_pages
+from probe.report.frequency import effects_table, exposure_figure
 from probe.report.memorization import has_memorization, memorization_sections, render_memorization
 from probe.report.operand_map import KINDS, operand_map_figure
 from probe.report.recall import bits_figure, exposures_figure, law_sentence, memorized_figure
+from probe.scaling.frequency import by_exposure, frequency_effects
 from probe.scaling.memorization import memorization_curves, memorization_law
-from probe.tasks import Facts, Multiplication, Subtraction
+from probe.tasks import Facts, Multiplication, OperandWeights, Subtraction
 from tests.report.figure_reading import close, in_legend, titles
+from tests.scaling.test_frequency import planted
 from tests.synthetic_memory import STEPS, arrays_of, bits, learner, suite
 
 TASK = Multiplication("2-9", notation="digits")
@@ -160,3 +163,51 @@ def test_the_page_is_made_and_linked_where_exposures_are_known():
     pages = dict(report_pages(data_of(without)))
     assert "memorization.html" not in pages
     assert "memorization.html" not in pages["report.html"]
+
+
+def frequent():
+    task = Multiplication("1-30", frequency=OperandWeights(total=9000, weights={24: 9.0, 12: 9.0}))
+    return task, planted(task, half=40.0)
+
+
+def test_accuracy_by_exposure_is_drawn_for_every_size_and_step_with_the_control_apart():
+    _, table = frequent()
+    figure = exposure_figure([table, planted(table.task, half=200.0, model="d16-s0")])
+    assert [frame.name for frame in figure.frames] == ["1", "2", "4", "8", "16", "32"]
+    drawn = [trace for trace in figure.data if trace.name]
+    assert [trace.name for trace in drawn] == ["d8 · 100", "d16 · 100"]
+    for frame in figure.frames:
+        found = by_exposure([table], int(frame.name))
+        bars, points = frame.data[0], frame.data[1]
+        close(np.delete(points.y, 1), found.value)
+        assert np.isnan(points.y[1])
+        close(np.delete(points.x, 1), [0.5, *found.mean_exposures[1:]])
+        close(np.array(bars.y).reshape(-1, 3)[:, 0], found.low)
+        close(np.array(bars.y).reshape(-1, 3)[:, 1], found.high)
+    assert figure.layout.xaxis.ticktext[0] == "never"
+    with pytest.raises(ValueError, match="tables: none given"):
+        exposure_figure([])
+
+
+def test_effects_of_frequency_are_in_a_table_and_what_is_not_known_is_a_dash():
+    _, table = frequent()
+    effects = frequency_effects([table, planted(table.task, half=0.0, slope=1e3, model="d16-s0")])
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th>(.*?)</tr>", effects_table(effects))
+    assert [name for name, _ in rows] == ["d8-s0", "d16-s0"]
+    cells = re.findall(r"<td class=n>(.*?)</td>", rows[0][1])
+    first = effects.iloc[0]
+    assert cells[1] == f"{first['step']:,}"
+    assert cells[4] == f"{first['slope']:.2f} [{first['slope_low']:.2f}, {first['slope_high']:.2f}]"
+    assert re.findall(r"<td class=n>(.*?)</td>", rows[1][1])[4] == "—"
+
+
+def test_the_page_shows_what_frequency_does_where_facts_are_not_shown_equally_often():
+    task, table = frequent()
+    stored = {"recall_exact": table.exact, "recall_exposures": table.exposures}
+    data = data_of(learner("d8-s0", 100, 30), lambda model, name: stored.get(name), {"d8-s0": task})
+    sections = {section.id: section for section in memorization_sections(data)}
+    assert [panel.id for panel in sections["frequency"].panels] == ["by-exposure", "pair"]
+    even = Multiplication("1-30")
+    alike = arrays_of(even, SHOWN)
+    data = data_of(learner("d8-s0", 100, 30), lambda model, name: alike.get(name), {"d8-s0": even})
+    assert "What frequency does: all facts were shown equally often." in words(render_memorization(data))

@@ -36,6 +36,23 @@ def test_accuracies_by_operand_are_counted_fact_by_fact(shown):
     assert set(found["operation"]) == {"multiplication"}
 
 
+def test_operands_that_are_compared_are_asked_with_the_same_others():
+    task = Multiplication("2-9", held_out=0.3, split="ordered")
+    right = np.random.default_rng(0).integers(2, size=(1, 64))
+    exact = xr.DataArray(right, dims=("step", "example"), coords={"step": [0]})
+    shown = {(a, b): i for i, (a, b) in enumerate(task.facts.tolist()) if task.train_mask[i]}
+    common = [b for b in range(2, 10) if (4, b) in shown and (7, b) in shown]
+    found = operand_accuracies(task, exact, "m", 5, operands=(4, 7))
+    assert found["operand"].tolist() == [4, 7]
+    assert found["n_items"].tolist() == [len(common)] * 2
+    for row in found.to_dict("records"):
+        facts = [shown[row["operand"], b] for b in common]
+        assert row["accuracy"] == pytest.approx(exact.values[0, facts].mean())
+    for operands in ((4, 77), (77,)):
+        with pytest.raises(ValueError, match="expected some that have a second operand in common"):
+            operand_accuracies(task, exact, "m", 5, operands=operands)
+
+
 def test_two_operands_side_by_side():
     rows = pd.concat(
         [
@@ -60,10 +77,10 @@ def test_two_operands_side_by_side():
 
 
 def test_multiples_are_compared_with_their_neighbours_and_a_trend_is_no_difference():
-    trend = neighbour_contrasts(table(lambda n: (100 - n) / 100)).iloc[0]
+    trend = neighbour_contrasts(table(lambda n: (100 - n) / 100, n_items=100)).iloc[0]
     assert trend["difference"] == pytest.approx(0, abs=1e-12)
     assert trend["n_members"] == 8  # 12 to 96
-    special = neighbour_contrasts(table(lambda n: (100 - n) / 200 + 0.3 * (n % 12 == 0))).iloc[0]
+    special = neighbour_contrasts(table(lambda n: (100 - n) / 200 + 0.3 * (n % 12 == 0), n_items=200)).iloc[0]
     assert special["difference"] == pytest.approx(0.3)
     assert special["members"] - special["neighbours"] == pytest.approx(0.3)
     assert special["p_value"] < 0.01
@@ -71,6 +88,9 @@ def test_multiples_are_compared_with_their_neighbours_and_a_trend_is_no_differen
     assert (fewer["n_members"], fewer["difference"]) == (4, 1.0)
     with pytest.raises(ValueError, match="1 multiples of 12 have their neighbours"):
         neighbour_contrasts(table(lambda n: 0.5, range(20)))
+    uneven = table(lambda n: 0.5).assign(n_items=[*[50] * 99, 20])
+    with pytest.raises(ValueError, match="n_items differs between the operands"):
+        neighbour_contrasts(uneven)
     with pytest.raises(ValueError, match="multiples_of: got 2"):
         neighbour_contrasts(table(lambda n: 0.5), 2)
 

@@ -1,0 +1,137 @@
+"""What is known of facts by how often they were shown, by size and step, and how much of that is difficulty."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from probe.scaling.operands import operand_accuracies, operand_contrasts
+from probe.tasks import Task
+from probe.tasks.arithmetic import Addition, Arithmetic, Multiplication, Subtraction
+
+if TYPE_CHECKING:
+    from probe.measures.memorization import ByExposure
+
+Arrays = Callable[[str, str], "xr.DataArray | None"]
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class FactTable:
+    """Every fact of a model at every step.
+
+    Attributes:
+        model, size, n_params: whose they are.
+        task: what it was asked.
+        exact: whether each is answered, [step, example].
+        exposures: how often each had been shown, [step, example].
+    """
+
+    model: str
+    size: str
+    n_params: int
+    task: Task
+    exact: xr.DataArray
+    exposures: xr.DataArray
+
+    def half_known(self) -> int:
+        """The first step at which half of the facts shown are answered, where frequency shows most; else the last."""
+        known = self.exact.values[:, self.task.train_mask].mean(1)
+        at = np.flatnonzero(known >= HALF)
+        return int(self.exact["step"].values[at[0] if len(at) else -1])
+
+
+def fact_tables(curves: pd.DataFrame, arrays: Arrays, tasks: Mapping[str, Task]) -> list[FactTable]:
+    """The facts of every model that the probe ``recall`` stored, smallest models first.
+
+    Args:
+        curves: what ``probe.scaling.memorization.memorization_curves`` returns.
+        arrays: reads a stored array by model and name; None if there is none.
+        tasks: what each model was asked.
+    """
+    found = []
+    for row in curves.drop_duplicates("model").to_dict("records"):
+        model = str(row["model"])
+        exact, exposures = (arrays(model, f"recall_{name}") for name in ("exact", "exposures"))
+        if exact is not None and exposures is not None and model in tasks:
+            found.append(FactTable(model, str(row["size"]), int(row["n_params"]), tasks[model], exact, exposures))
+    return found
+
+
+def by_exposure(tables: list[FactTable], step: int) -> "ByExposure":
+    """Share answered in bins of exposures at a step, the facts of several models of one size together."""
+    from probe.measures.memorization import accuracy_by_exposure
+
+    at = [table for table in tables if step in table.exact["step"].values]
+    exposures = np.concatenate([table.exposures.sel(step=step).values for table in at])
+    exact = np.concatenate([table.exact.sel(step=step).values for table in at])
+    return accuracy_by_exposure(exposures, exact)
+
+
+def frequency_effects(tables: list[FactTable]) -> pd.DataFrame:
+    """The effect of frequency in every model at the step at which it knew half of the facts shown (else its last).
+
+    Columns: ``model``, ``size``, ``n_params``, ``step``; of the facts that were shown, each with its interval ``_low``
+    and ``_high``: ``gap`` (accuracy of the most frequent tenth of the facts minus that of the least), ``rho``
+    (Spearman, of exposures and being right), ``slope`` (log odds per doubling of exposures) and ``adjusted`` (the same
+    at equal difficulty: beside operand size, carries, round numbers; of arithmetic only). NaN where the data do not
+    say.
+
+    Args:
+        tables: of models whose facts are not all shown equally often; others are left out.
+    """
+    rows = []
+    for table in tables:
+        step, shown = table.half_known(), table.task.train_mask
+        exposures = table.exposures.sel(step=step).values[shown].astype(float)
+        if len(np.unique(exposures)) > 1:
+            row = {"model": table.model, "size": table.size, "n_params": table.n_params, "step": step}
+            rows.append(row | _effects(table.task, exposures, table.exact.sel(step=step).values[shown]))
+    names = [f"{name}{end}" for name in ("gap", "rho", "slope", "adjusted") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["model", "size", "n_params", "step", *names])
+
+
+def _effects(task: Task, exposures: np.ndarray, right: np.ndarray) -> dict[str, float]:
+    from probe.measures.memorization import (
+        arithmetic_features,
+        fit_equal_difficulty,
+        fit_exposure_logistic,
+        frequency_gap,
+        rank_correlation,
+    )
+
+    clusters = task.facts[task.train_mask] if isinstance(task, Arithmetic) else None
+    measures = {
+        "gap": lambda: frequency_gap(exposures, right, clusters=clusters).gap,
+        "rho": lambda: rank_correlation(exposures, right, clusters=clusters),
+        "slope": lambda: fit_exposure_logistic(exposures, right, clusters=clusters).slope,
+    }
+    if isinstance(task, Multiplication | Addition | Subtraction) and clusters is not None:
+        features = arithmetic_features(clusters, task.family)
+        measures["adjusted"] = lambda: fit_equal_difficulty(exposures, right, features, clusters=clusters).adjusted
+    found: dict[str, float] = {}
+    for name, measure in measures.items():
+        with suppress(ValueError):  # all right or all wrong, or too many frequencies tied: the data do not say
+            estimate = measure()
+            found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return found
+
+
+def operand_pairs(tables: list[FactTable], first: int, second: int) -> pd.DataFrame:
+    """Two operands side by side at every step of every model, each with the same second operands.
+
+    What ``probe.scaling.operands.operand_contrasts`` returns; empty if no model was shown both.
+    """
+    found = []
+    for table in tables:
+        if isinstance(table.task, Arithmetic):
+            with suppress(ValueError):
+                rows = operand_accuracies(
+                    table.task, table.exact, table.model, table.n_params, operands=(first, second)
+                )
+                found.append(operand_contrasts(rows, first, second))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
