@@ -5,13 +5,19 @@ import math
 import os
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from probe import suite_cli
 from probe.capture_cli import capture
+from probe.count_cli import count
+from probe.few_shot_cli import few_shot
 from probe.terminal import console, errors_in_words, new_table, notes_shown
+
+if TYPE_CHECKING:
+    from probe.batch.schema import Batch
+    from probe.tasks import Task
 
 app = typer.Typer(
     help="What does a model know, and when did it come to know it? Train suites, measure every checkpoint, look.",
@@ -22,6 +28,8 @@ app = typer.Typer(
 
 app.add_typer(suite_cli.app, name="suite")
 app.command()(capture)
+app.command()(count)
+app.command()(few_shot)
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run.")]
 
@@ -114,16 +122,19 @@ def list_() -> None:
 
 
 def _print_summary(folder: str) -> None:
-    """Per model: when it memorized and generalized, the plateau between, its key frequencies; then per size."""
+    """Per model: when it memorized and generalized, the plateau between, key frequencies or irreps; then per size."""
+    from probe.batch.plan import Run
     from probe.batch.results import results as results_of
     from probe.batch.results import status as status_of
-    from probe.report.verdict import median_text, steps_text
+    from probe.report.verdict import keys_head, keys_text, median_text, steps_text
     from probe.scaling.transitions import TRANSITIONS, by_size, transitions
 
-    out = console()
+    out, this = console(), Run.open(folder)
     found = transitions(results_of(folder))
+    looked_for = {name for name, task in this.tasks().items() if task is not None and _finds_keys(this.batch, task)}
     dates = ("memorized at", "generalized at", "plateau")
-    table = new_table("model", "parameters", *dates, "test accuracy", "key frequencies", text=("key frequencies",))
+    keys = keys_head(found)
+    table = new_table("model", "parameters", *dates, "test accuracy", keys, text=(keys,))
     for model in found.to_dict("records"):
         late = f"not within {model['final_step']:,.0f}"
         measured = {"memorized_step": model["train_measured"], "generalized_step": model["test_measured"]}
@@ -136,7 +147,7 @@ def _print_summary(folder: str) -> None:
             ),
             steps_text(model["plateau"]),
             "—" if math.isnan(model["final_test_accuracy"]) else f"{model['final_test_accuracy']:.3f}",
-            ", ".join(map(str, model["key_frequencies"])) or "none",
+            keys_text(model) or ("none" if model["model"] in looked_for else "not measured"),
         )
     out.print(table)
 
@@ -149,6 +160,11 @@ def _print_summary(folder: str) -> None:
     for model in status_of(folder).to_dict("records"):
         if model["stopped"]:
             typer.echo(f"{model['model']} was stopped: {model['stopped']}")
+
+
+def _finds_keys(batch: "Batch", task: "Task") -> bool:
+    """Whether key frequencies or irreps are looked for in models of a task."""
+    return any(spec.build().name in ("key_frequencies", "key_irreps") for spec in batch.probes_for(task))
 
 
 def main() -> None:

@@ -62,11 +62,14 @@ def console() -> "Console":
 
 
 def new_table(*columns: str, text: tuple[str, ...] = ()) -> "Table":
-    """An empty table, whose first column and ``text`` columns are aligned to the left."""
+    """An empty table, whose first column and ``text`` columns are aligned to the left.
+
+    In a narrow terminal entries go on in the next line: names that are cut short could not be told apart.
+    """
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
     for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i == 0 or name in text else "right")
+        table.add_column(name, justify="left" if i == 0 or name in text else "right", overflow="fold")
     return table

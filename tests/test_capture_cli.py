@@ -141,7 +141,10 @@ def test_a_copy_is_noted(published, tmp_path):
         (["--sites", SITE, "--task", "{p: 1}"], "error: p: got 1; expected a modulus of at least 2"),
         (["--sites", SITE, "--task", "{q: 7}"], "error: task: .*'q'"),
         (["--sites", SITE, "--task", "113"], "error: task: got '113'; expected fields as in a batch file"),
-        (["--sites", SITE, "--task", "{p: 11}"], "error: inputs: example 0 has token 11 at position 2; small knows"),
+        (
+            ["--sites", SITE, "--task", "{p: 11}"],
+            "error: inputs: got a task of 12 tokens; expected 8, as many as small",
+        ),
         (["--sites", SITE, "--reduce", "median"], "error: reduce: got 'median'"),
         (["--sites", SITE, "--dtype", "int8"], "error: dtype: got 'int8'"),
     ],

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from probe.batch.results import results
 from probe.batch.run import run
+from probe.batch.schema import bundled_batches
 from probe.cli import app
 from probe.probes.registry import registered
+from probe.terminal import new_table
 from tests.batch.batches import files_of, short_batch
 
 COMMAND = str(Path(sys.executable).with_name("probe"))
@@ -75,6 +77,28 @@ def test_a_run_without_accuracies_can_be_summed_up(tmp_path):
     found = probe("run", tmp_path / "tiny.yaml", "--out", tmp_path / "out", "--workers", 1)
     assert found.exit_code == 0, found.output
     assert "Traceback" not in found.output
+    assert re.search(r"d8-s0 .* not measured *$", found.stdout, re.M), "keys that nobody looked for are not none"
+
+
+def test_keys_that_were_looked_for_and_not_found_are_none(finished):
+    """Of a model that was hardly trained."""
+    found = probe("run", finished / "batch.yaml", "--out", finished, "--workers", 1)
+    assert found.exit_code == 0, found.output
+    assert re.search(r"d8-lr0\.001-s0 .* none *$", found.stdout, re.M), found.stdout
+
+
+def test_a_narrow_terminal_cuts_nothing_off():
+    from rich.console import Console
+
+    table = new_table("model", "parameters")
+    names = [f"d128-113-a2+ab+b2-lr0.001-s{seed}" for seed in range(2)]
+    for name in names:
+        table.add_row(name, "1,226,816")
+    out = io.StringIO()
+    Console(file=out, width=30).print(table)
+    assert "…" not in out.getvalue()
+    shown = "".join(line.split()[0] for line in out.getvalue().splitlines()[3:] if line.strip())
+    assert shown == "".join(names)
 
 
 def test_status(copy):
@@ -138,8 +162,8 @@ def test_list(tmp_path):
     found = probe("list")
     assert found.exit_code == 0
     lines = [line.split(maxsplit=1) for line in found.stdout.splitlines() if line.startswith("  ")]
-    kinds = ("demo", "fraction", "groups", "operations", "phase-diagram", "reference")
-    assert [line[0] for line in lines] == [*(f"grokking-{kind}" for kind in kinds), *registered()]
+    assert [line[0] for line in lines] == [*bundled_batches(), *registered()]
+    assert "grokking-demo" in bundled_batches()
     assert all(len(line) == 2 and len(line[1]) > 10 for line in lines), "a line of description each"
 
 

@@ -48,13 +48,16 @@ class Inputs:
 
         Raises:
             ValueError: there is no tokenizer, an example is empty or longer than the context, or a token is not in the
-                vocabulary; the message names the example.
+                vocabulary; the message names the example. Or the model knows another number of tokens than the task
+                has; it may know more where it has a tokenizer, which is for texts of all kinds.
         """
         if hasattr(given, "tolist") and getattr(getattr(given, "dtype", None), "kind", None) in ("O", "U", "S", "T"):
             given = given.tolist()  # an array or a series of texts
         if isinstance(given, Inputs):
             inputs = given
         elif isinstance(given, Task):
+            if model is not None:
+                _check_vocabulary(given, model)
             first = given.targets[np.arange(len(given.targets)), given.answer_positions]
             inputs = cls(given.tokens, given.lengths, first, given.answer_positions)
         elif isinstance(given, str) or _are(given, str):
@@ -153,6 +156,14 @@ class Inputs:
         for array in (self.answers, self.answer_positions):
             total.update(b"none" if array is None else np.ascontiguousarray(array, np.int64).tobytes())
         return total.hexdigest()
+
+
+def _check_vocabulary(task: Task, model: "Model") -> None:
+    """See that the tokens are those of the task, and not those of another, whose "=" is a number here."""
+    if task.d_vocab != model.d_vocab and (task.d_vocab > model.d_vocab or model.tokenizer() is None):
+        raise ValueError(
+            f"inputs: got a task of {task.d_vocab:,} tokens; expected {model.d_vocab:,}, as many as {model.name} knows"
+        )
 
 
 def _are(given: object, kind: type) -> bool:

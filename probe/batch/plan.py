@@ -112,10 +112,12 @@ class Run:
             DamagedCheckpointError: the header of a checkpoint cannot be read.
         """
         suite = self.suite
-        per_model, per_checkpoint = self._probes(suite.by_name[model].task)
+        task = suite.by_name[model].task
+        assert task is not None, "a batch refuses models that nothing says the task of"
+        per_model, per_checkpoint = self._probes(task)
         steps = suite.steps(model)
         first = [self._unit(suite, model, steps[-1], per_model, None)] if per_model and steps else []
-        reads = first[0].fingerprint if any(spec.build().needs for spec in per_checkpoint) else None
+        reads = first[0].fingerprint if any(spec.build().needs_for(task) for spec in per_checkpoint) else None
         each = [self._unit(suite, model, step, per_checkpoint, reads) for step in steps] if per_checkpoint else []
         return first, each
 

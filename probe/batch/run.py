@@ -72,6 +72,9 @@ def run(
     n_workers = workers or default_workers()
     versions = {name: version(name) for name in RECORDED} | {"python": platform.python_version()}
     this.record("started", versions=versions, machine=platform.platform(), workers=n_workers)
+    if progress:
+        for note in _left_out(this):
+            print(f"note: {note}", file=sys.stderr)
     try:
         with _terminated_like_interrupted():
             discard_damaged(this)
@@ -122,6 +125,20 @@ def _warn_of_duplicates(batch: Batch) -> None:
                 warnings.warn(twin_warning(model, step, same_as), stacklevel=3)
 
 
+def _left_out(run: Run) -> Iterator[str]:
+    """Which probes are not measured on which models, and why."""
+    models_of: dict[tuple[str, str], list[str]] = {}
+    for model, task in run.tasks().items():
+        for probe, reason in run.batch.left_out(task).items() if task is not None else ():
+            models_of.setdefault((probe, reason), []).append(model)
+    probes_of: dict[tuple[str, ...], list[str]] = {}
+    for (probe, reason), models in models_of.items():
+        probes_of.setdefault((reason, *models), []).append(probe)
+    for (reason, *models), probes in probes_of.items():
+        more = f" and {len(models) - 3} more" if len(models) > 3 else ""
+        yield f"{', '.join(probes)} left out of {', '.join(models[:3])}{more}: {reason}"
+
+
 def _claim(batch: Batch, folder: str) -> Run:
     """Make the folder this batch's, or see that it is."""
     path = f"{folder}/batch.yaml"
@@ -130,9 +147,15 @@ def _claim(batch: Batch, folder: str) -> Run:
         if found.batch != batch:
             theirs, ours = found.batch.model_dump(mode="json"), batch.model_dump(mode="json")
             differing = [field for field in ours if ours[field] != theirs[field]]
+            only_probes = isinstance(batch.suite, TrainedSuite) and "suite" not in differing
             raise ValueError(
                 f"out: {folder} holds a run of another batch ({found.batch.name}; it differs in"
                 f" {', '.join(differing)}). Choose another folder with --out, or delete this one"
+                + (
+                    f"; `suite: {{source: folder, path: {found.suite_folder}}}` measures its models"
+                    if only_probes
+                    else ""
+                )
             )
         return found
     storage.write_atomically(path, batch.to_yaml().encode())

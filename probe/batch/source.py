@@ -18,9 +18,10 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from probe.batch.expected import Schema, child_of, describe, either, labelled, members_of, options_in, resolve, shown
+
 Loc = tuple[str | int, ...]
 Locate = Callable[[Loc], int]
-Schema = Mapping[str, Any]
 
 _UNKNOWN_FIELD = {"extra_forbidden", "unexpected_keyword_argument"}
 # Errors that the schema's own words say better than pydantic's message; any other keeps its message.
@@ -28,24 +29,6 @@ _IN_THE_SCHEMA = re.compile(
     r"missing|literal_error|enum|greater_than.*|less_than.*|multiple_of|too_short|too_long|int_from_float"
     r"|.*_type|.*_parsing|.*_parsing_size"
 )
-_NOUNS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "string": "text",
-    "null": "null",
-    "array": "a list",
-    "object": "a mapping",
-}
-_LIMITS = {
-    "exclusiveMinimum": "above {}",
-    "minimum": "at least {}",
-    "exclusiveMaximum": "below {}",
-    "maximum": "at most {}",
-    "multipleOf": "a multiple of {}",
-    "minItems": "of at least {}",
-    "maxItems": "of at most {}",
-}
 
 
 class BatchError(ValueError):
@@ -118,19 +101,26 @@ def explain(
     Returns:
         Lines ``file:line: field.path: got VALUE; expected WHAT (did you mean 'x'?)``.
     """
-    schema = TypeAdapter(model).json_schema()
-    details = [dict(detail) for detail in error.errors(include_url=False)]
-    places = [_find(schema, detail) for detail in details]
     lines: list[tuple[int, str]] = []
-    for detail, place in zip(details, places, strict=True):
-        if place.in_union and any(_is_below(other.path, place.path) for other in places):
-            continue  # the value fits another member of the union better: its error lies deeper
-        path, said = _explain_one(detail, place, schema, choices)
-        where = _written(path)
+    for path, said in mistakes(error, model, choices):
+        where = written(path)
         lines.append((locate(path), f"{where}: {said}" if where else said))
     lines.sort(key=lambda entry: entry[0])
     # The members of a union that all reject a value say the same of it.
     return "\n".join(dict.fromkeys(f"{file}:{line}: {said}" for line, said in lines))
+
+
+def mistakes(
+    error: ValidationError, model: Any, choices: Callable[[Loc], Iterable[str]] | None = None
+) -> Iterator[tuple[Loc, str]]:
+    """What is wrong: the place of each mistake and ``got VALUE; expected WHAT``, from arguments as of ``explain``."""
+    schema = TypeAdapter(model).json_schema()
+    details = [dict(detail) for detail in error.errors(include_url=False)]
+    places = [_find(schema, detail) for detail in details]
+    for detail, place in zip(details, places, strict=True):
+        if place.in_union and any(_is_below(other.path, place.path) for other in places):
+            continue  # the value fits another member of the union better: its error lies deeper
+        yield _explain_one(detail, place, schema, choices)
 
 
 @dataclass(frozen=True)
@@ -150,15 +140,15 @@ def _find(root: Schema, detail: Mapping[str, Any]) -> _Place:
     path: Loc = ()
     schema = member = root
     for part in loc:
-        here = _resolve(root, member)
+        here = resolve(root, member)
         tags = here.get("discriminator", {}).get("mapping", {})
-        child = _child(here, part)
+        child = child_of(here, part)
         if str(part) in tags:
             schema = member = {"$ref": tags[str(part)]}
         elif child is not None:
             path, schema, member = (*path, part), child, child
-        elif _members(here):
-            member = _labelled(root, _members(here), str(part))
+        elif members_of(here):
+            member = labelled(root, members_of(here), str(part))
         else:
             path = path if part == "[key]" else (*path, part)
             schema = member = {}
@@ -170,34 +160,34 @@ def _explain_one(
 ) -> tuple[Loc, str]:
     """The path that an error is really about, and what to say of it."""
     kind, path, value = detail["type"], place.path, detail["input"]
-    fields = _resolve(root, place.member).get("properties", {})
-    options = list(_options(root, place.schema))
-    expected = _describe(root, place.schema) if _IN_THE_SCHEMA.fullmatch(kind) else ""
-    got = "nothing" if kind == "missing" else _shown(value)
+    fields = resolve(root, place.member).get("properties", {})
+    options = list(options_in(root, place.schema))
+    expected = describe(root, place.schema) if _IN_THE_SCHEMA.fullmatch(kind) else ""
+    got = "nothing" if kind == "missing" else shown(value)
     said = ""
     if kind in _UNKNOWN_FIELD:
         value, options = str(path[-1]), list(fields)
         got, expected = "an unknown field", f"one of {', '.join(fields)}" if fields else "no such field"
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
-        union = _resolve(root, place.schema)
+        union = resolve(root, place.schema)
         discriminator = union["discriminator"]["propertyName"]
         options = list(union["discriminator"]["mapping"])
         path = (*path, discriminator)
         value = value.get(discriminator) if isinstance(value, Mapping) else None
-        got = "nothing" if kind == "union_tag_not_found" else _shown(value)
-        expected = _either(map(repr, options))
+        got = "nothing" if kind == "union_tag_not_found" else shown(value)
+        expected = either(map(repr, options))
     elif kind in ("value_error", "assertion_error"):
         said = " ".join(re.sub(r"^(Value error|Assertion failed), ", "", detail["msg"]).split())
         field, colon, rest = said.partition(": ")
-        parts = field.split(".")
-        if colon and (parts[0] in fields or path[-1:] == (field,)):
+        parts = [int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", field)]
+        if colon and parts and (parts[0] in fields or path[-1:] == (field,)):
             if parts[0] in fields:  # raised by the whole, about one field of it
                 path = (*path, *parts)
                 for part in parts:
-                    value = value.get(part) if isinstance(value, Mapping) else value
+                    value = _part_of(value, part)
             said = rest
         if "got " not in said and isinstance(value, str | int | float | bool):
-            said = f"got {_shown(value)}; {said}"
+            said = f"got {shown(value)}; {said}"
     if not said:
         message = re.sub("^Input should (be )?", "expected ", detail["msg"])
         said = f"got {got}; {f'expected {expected}' if expected else message}"
@@ -207,6 +197,13 @@ def _explain_one(
     return path, f"{said} (did you mean {nearest!r}?)" if nearest and "did you mean" not in said else said
 
 
+def _part_of(value: Any, part: str | int) -> Any:
+    """A field or item; the value itself if it has no such part."""
+    if isinstance(value, Mapping):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else value
+
+
 def _nearest(value: Any, options: Iterable[str]) -> str | None:
     """The option that a misspelt text most resembles, if one does."""
     by_lower = {option.lower(): option for option in options}
@@ -214,99 +211,13 @@ def _nearest(value: Any, options: Iterable[str]) -> str | None:
     return by_lower[found[0]] if found and by_lower[found[0]] != value else None
 
 
-def _shown(value: Any) -> str:
-    """A value as one would say it: containers in brief, the rest as YAML has it."""
-    if isinstance(value, Mapping):
-        return f"a mapping of {', '.join(map(str, value))}" if value else "an empty mapping"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}" if value else "an empty list"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return repr(value) if isinstance(value, str | int | float) else str(value)
-
-
-def _written(path: Loc) -> str:
+def written(path: Loc) -> str:
+    """A place in a file as messages call it: ``probes[0].name``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def _is_below(path: Loc, above: Loc) -> bool:
     return len(path) > len(above) and path[: len(above)] == above
-
-
-# --- JSON Schema ---
-
-
-def _resolve(root: Schema, schema: Schema) -> Schema:
-    """Follow references, and take the one member of a union with null."""
-    while True:
-        others = [member for member in schema.get("anyOf", ()) if member.get("type") != "null"]
-        if "$ref" in schema:
-            schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
-        elif len(others) == 1:
-            schema = others[0]
-        else:
-            return schema
-
-
-def _members(schema: Schema) -> list[Schema]:
-    return list(schema.get("anyOf") or schema.get("oneOf") or ())
-
-
-def _child(schema: Schema, part: str | int) -> Schema | None:
-    """The schema of a field or item, or None if it has no such part."""
-    if isinstance(part, int) and schema.get("type") == "array":
-        first = schema.get("prefixItems", [])
-        return first[part] if part < len(first) else schema.get("items", {})
-    fields = schema.get("properties", {})
-    others = schema.get("additionalProperties", False)
-    return fields.get(str(part), others if isinstance(others, dict) else None)
-
-
-def _labelled(root: Schema, members: Iterable[Schema], label: str) -> Schema:
-    """The member of a union that pydantic calls by a label such as "Adam" or "list[int]"."""
-    wanted = {"list": "array", "tuple": "array", "set": "array", "dict": "object"}.get(label.partition("[")[0])
-    for member in (_resolve(root, member) for member in members):
-        if member.get("title") == label or (wanted and member.get("type") == wanted):
-            return member
-    return {}
-
-
-def _options(root: Schema, schema: Schema) -> Iterator[str]:
-    """The texts that a schema lists as valid."""
-    schema = _resolve(root, schema)
-    listed = [schema["const"]] if "const" in schema else schema.get("enum", [])
-    yield from (option for option in listed if isinstance(option, str))
-    for member in _members(schema):
-        yield from _options(root, member)
-
-
-def _describe(root: Schema, schema: Schema) -> str:
-    """What a schema asks for, in words; "" if it does not say."""
-    if "$ref" in schema:
-        return _describe(root, root["$defs"][schema["$ref"].rpartition("/")[2]])
-    if "const" in schema:
-        return _shown(schema["const"])
-    if "enum" in schema:
-        return _either(map(_shown, schema["enum"]))
-    if "discriminator" in schema:
-        tags = _either(map(repr, schema["discriminator"]["mapping"]))
-        return f"a mapping whose {schema['discriminator']['propertyName']} is {tags}"
-    if _members(schema):
-        return _either(_describe(root, member) for member in _members(schema))
-    if "properties" in schema:
-        return f"a mapping with {', '.join(schema['properties'])}"
-    if "prefixItems" in schema:
-        return f"a list of {' and '.join(_describe(root, item) for item in schema['prefixItems'])}"
-    if schema.get("type") not in _NOUNS:
-        return ""
-    limits = " and ".join(words.format(schema[key]) for key, words in _LIMITS.items() if key in schema)
-    each = _describe(root, schema.get("items", {}))
-    return " ".join(filter(None, [_NOUNS[schema["type"]], limits, f"(each {each})" if each else ""]))
-
-
-def _either(parts: Iterable[str]) -> str:
-    listed = list(parts)
-    return " or ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
 
 
 # --- YAML nodes ---
@@ -327,7 +238,7 @@ def _repeated_keys(loader: yaml.SafeLoader, node: yaml.Node, path: Loc, seen: se
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":  # <<
                 name = loader.construct_object(key)
                 if name in first:
-                    where = _written((*path, key.value))
+                    where = written((*path, key.value))
                     yield line, f"{where}: given twice, first on line {first[name]}; expected once"
                 first.setdefault(name, line)
             yield from _repeated_keys(loader, value, (*path, key.value), seen)

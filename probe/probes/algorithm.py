@@ -12,7 +12,7 @@ from torch import Tensor
 from probe.activations.sites import LOGITS
 from probe.measures import algorithm
 from probe.measures.intervals import bootstrap_interval
-from probe.probes.base import Observation, Probe, Row, check_cyclic
+from probe.probes.base import Observation, Probe, Row, check_argument, check_cyclic
 from probe.probes.fourier import keys_of
 from probe.tasks import Task
 
@@ -32,14 +32,16 @@ class Algorithm(Probe):
     sites: ClassVar[tuple[str, ...]] = (LOGITS,)
     needs: ClassVar[tuple[str, ...]] = ("key_frequencies",)
 
+    def __post_init__(self) -> None:
+        check_argument(self.n_triples >= 2, "n_triples", self.n_triples, "at least 2, for an interval")
+
     def check(self, task: Task) -> None:
         check_cyclic(task)
         form = task.cyclic_form
         assert form is not None
         if (form.a != form.b).any():
             raise ValueError(
-                "the task's operands do not play the same part, so that symmetricity says nothing of its algorithm;"
-                " leave the probe out"
+                "the task's operands do not play the same part, so that symmetricity says nothing of its algorithm"
             )
 
     def measure(self, observation: Observation) -> Iterator[Row]:

@@ -140,7 +140,7 @@ class Probe(Protocol):
         version: raised when its numbers change, so that stored results are not mistaken for new ones.
         sites: hook names (or patterns) of the activations it reads, at the answer position.
         per: ``"checkpoint"``, or ``"model"`` for one that is measured once, on a model's last checkpoint.
-        needs: probes per model whose rows it reads.
+        needs: probes per model whose rows it reads; ``needs_for`` says without which of them it cannot be measured.
     """
 
     name: ClassVar[str]
@@ -156,8 +156,22 @@ class Probe(Protocol):
             ValueError: it has none; the message says why.
         """
 
+    def needs_for(self, task: Task) -> tuple[str, ...]:
+        """Those of ``needs`` without which it is not measured on this task: all, unless a probe says otherwise."""
+        return self.needs
+
     def measure(self, observation: Observation) -> Iterator[Row | Array]:
         """The numbers (and arrays) of one checkpoint."""
+
+
+def check_argument(holds: bool, argument: str, given: object, expected: str) -> None:
+    """For what a probe asks of its arguments.
+
+    Raises:
+        ValueError: it does not hold.
+    """
+    if not holds:
+        raise ValueError(f"{argument}: got {given}; expected {expected}")
 
 
 def check_cyclic(task: Task) -> None:
@@ -168,8 +182,8 @@ def check_cyclic(task: Task) -> None:
     """
     if task.cyclic_form is None:
         raise ValueError(
-            "the task's operation is not an addition in a cyclic group, so its answers have no frequencies;"
-            " leave the probe out (spectra of the weights need no such structure)"
+            "the task's operation is not an addition in a cyclic group, so its answers have no frequencies"
+            " (spectra of the weights need no such structure)"
         )
 
 
@@ -181,7 +195,6 @@ def group_form_of(task: Task) -> GroupForm:
     """
     if task.group_form is None:
         raise ValueError(
-            "the task's operation is not the product of a group (or of one that is too large), so it has no irreps;"
-            " leave the probe out"
+            "the task's operation is not the product of a group (or of one that is too large), so it has no irreps"
         )
     return task.group_form

@@ -1,5 +1,6 @@
 """How complex a network is by other accounts than Fourier structure: learning coefficient, curvature, regions."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from probe.activations.sites import match_sites
 from probe.measures import complexity
+from probe.measures.complexity.learning_coefficient import SHORTEST_TUNING
 from probe.probes.algorithm import from_embeddings
-from probe.probes.base import Observation, Probe, Row
+from probe.probes.base import Observation, Probe, Row, check_argument
 from probe.tasks import NOT_SCORED, Task
 
 
@@ -35,12 +37,23 @@ class Complexity(Probe):
     name: ClassVar[str] = "complexity"
     sites: ClassVar[tuple[str, ...]] = ("blocks.*.mlp.hook_pre",)
 
+    def __post_init__(self) -> None:
+        check_argument(self.n_inputs >= 2, "n_inputs", self.n_inputs, "at least 2, between which there is a line")
+        check_argument(self.n_chains >= 2, "n_chains", self.n_chains, "at least 2, for an interval")
+        expected = f"at least {SHORTEST_TUNING}, to find a step size in"
+        check_argument(self.burn_in >= SHORTEST_TUNING, "burn_in", self.burn_in, expected)
+        check_argument(self.n_draws >= 4, "n_draws", self.n_draws, "at least 4")
+        check_argument(0 < self.gamma < math.inf, "gamma", self.gamma, "a number above 0")
+
     def check(self, task: Task) -> None:
         if (task.tokens[:, 2:] != task.tokens[0, 2:]).any():
             raise ValueError(
                 "the task's questions differ in more than their first two tokens, so that the network is no function of"
-                " two operands; leave the probe out"
+                " two operands"
             )
+        n_trained = int(task.train_mask.sum())
+        if n_trained < 2:
+            raise ValueError(f"the task trains on {n_trained} of its questions; a learning coefficient takes 2 or more")
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         layers = [observation.activations[site] for site in match_sites(self.sites, observation.activations)]

@@ -19,13 +19,13 @@ from probe.activations.sites import LOGITS, match_sites
 from probe.algebra import CyclicForm, cyclic
 from probe.measures import fourier
 from probe.measures.fourier.significance import SINGLE_FREQUENCY
-from probe.probes.base import Array, Observation, Probe, Row, check_cyclic
+from probe.probes.base import Array, Observation, Probe, Row, check_argument, check_cyclic
 from probe.tasks import ModularArithmetic, Task
 
 
 def keys_of(observation: Observation) -> tuple[int, ...]:
-    """The key frequencies of the model's last checkpoint."""
-    return tuple(int(row.key) for row in observation.of_model["key_frequencies"] if row.metric == "is_key")
+    """The key frequencies of the model's last checkpoint; none where they were not looked for."""
+    return tuple(int(row.key) for row in observation.of_model.get("key_frequencies", ()) if row.metric == "is_key")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ class KeyFrequencies(Probe):
     name: ClassVar[str] = "key_frequencies"
     sites: ClassVar[tuple[str, ...]] = (LOGITS,)
     per: ClassVar[Literal["checkpoint", "model"]] = "model"
+
+    def __post_init__(self) -> None:
+        check_argument(0 <= self.threshold < 1, "threshold", self.threshold, "a cosine: at least 0 and below 1")
 
     def check(self, task: Task) -> None:
         check_cyclic(task)

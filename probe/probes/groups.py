@@ -14,7 +14,7 @@ import torch
 from probe.activations.sites import LOGITS, match_sites
 from probe.measures import groups
 from probe.measures.fourier.significance import SINGLE_FREQUENCY
-from probe.probes.base import Observation, Probe, Row, group_form_of
+from probe.probes.base import Observation, Probe, Row, check_argument, group_form_of
 from probe.tasks import Task
 
 
@@ -27,6 +27,9 @@ class KeyIrreps(Probe):
     name: ClassVar[str] = "key_irreps"
     sites: ClassVar[tuple[str, ...]] = (LOGITS,)
     per: ClassVar[Literal["checkpoint", "model"]] = "model"
+
+    def __post_init__(self) -> None:
+        check_argument(0 <= self.threshold < 1, "threshold", self.threshold, "a cosine: at least 0 and below 1")
 
     def check(self, task: Task) -> None:
         group_form_of(task)

@@ -8,11 +8,11 @@ import torch
 
 from probe.activations.sites import match_sites
 from probe.measures.controls import with_controls
-from probe.measures.folds import assign_folds, difference
+from probe.measures.folds import N_FOLDS, assign_folds, difference
 from probe.measures.fourier import fourier_targets
 from probe.measures.linear import ridge
 from probe.measures.moments import accumulate
-from probe.probes.base import Observation, Probe, Row, check_cyclic
+from probe.probes.base import Observation, Probe, Row, check_argument, check_cyclic
 from probe.tasks import Task
 
 
@@ -29,8 +29,18 @@ class FourierProbe(Probe):
     name: ClassVar[str] = "fourier_probe"
     sites: ClassVar[tuple[str, ...]] = ("blocks.*.hook_resid_post",)
 
+    def __post_init__(self) -> None:
+        check_argument(self.n_shuffles >= 1, "n_shuffles", self.n_shuffles, "at least 1")
+
     def check(self, task: Task) -> None:
         check_cyclic(task)
+        assert task.cyclic_form is not None
+        n = task.cyclic_form.order
+        if n * (n + 1) // 2 < N_FOLDS:
+            raise ValueError(
+                f"the task's operation is an addition of {n} elements, of which there are fewer pairs than the"
+                f" {N_FOLDS} parts that are held out in turn"
+            )
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         example = observation.example_of_pair

@@ -32,7 +32,7 @@ def probe_class(name: str) -> type[Probe]:
         found: Any = point.load()
     except Exception as error:  # whatever a module of someone else's raises
         raise ValueError(f"probe {name!r} cannot be imported: {type(error).__name__}: {error}") from error
-    needed = ("name", "version", "sites", "per", "needs", "check", "measure")
+    needed = ("name", "version", "sites", "per", "needs", "check", "needs_for", "measure")
     missing = [field for field in needed if not hasattr(found, field)]
     if missing:
         raise ValueError(f"{name!r} is not a probe: it lacks {', '.join(missing)} (see probe.probes.Probe)")

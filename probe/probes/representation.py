@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 
 from probe.measures import representation
-from probe.probes.base import Observation, Probe, Row
+from probe.probes.base import Observation, Probe, Row, check_argument
 from probe.probes.fourier import keys_of
 from probe.tasks import Task
 
@@ -23,8 +23,9 @@ class Representation(Probe):
     """Spread, dimension and geometry of the operands' embeddings, beside what shuffled tokens give.
 
     Effective rank, participation ratio, intrinsic dimension (TwoNN, with its interval); for operations that commute the
-    share of parallelograms that close; the share of nearest neighbours that are neighbours round the circle of each
-    key frequency; linear CKA (debiased) with the embedding of the last checkpoint, and Procrustes distance from it.
+    share of parallelograms that close; where answers have frequencies, the share of nearest neighbours that are
+    neighbours round the circle of each key frequency; linear CKA (debiased) with the embedding of the last checkpoint,
+    and Procrustes distance from it. What does not exist, such as the CKA of fewer than 4 tokens, is left out.
     Rows ``*_null`` and ``*_null_high`` are the mean and the 97.5 % quantile over ``n_shuffles`` shufflings.
     """
 
@@ -33,6 +34,23 @@ class Representation(Probe):
 
     name: ClassVar[str] = "representation"
     needs: ClassVar[tuple[str, ...]] = ("key_frequencies",)
+
+    def __post_init__(self) -> None:
+        check_argument(self.neighbours >= 1, "neighbours", self.neighbours, "at least 1")
+        check_argument(self.n_shuffles >= 40, "n_shuffles", self.n_shuffles, "at least 40, for quantiles")
+
+    def needs_for(self, task: Task) -> tuple[str, ...]:
+        """Neighbours alone need a circle to be neighbours on: the rest is measured where there are no frequencies."""
+        return () if task.cyclic_form is None else self.needs
+
+    def check(self, task: Task) -> None:
+        form = task.cyclic_form
+        if form is None and not np.array_equal(np.unique(task.tokens[:, 0]), task.answer_tokens):
+            raise ValueError("the task's questions do not begin with the tokens that answer them, as operands do")
+        if form is not None and self.neighbours >= form.order:
+            raise ValueError(
+                f"neighbours: got {self.neighbours} of {form.order} tokens; expected {form.order - 1} or fewer"
+            )
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         form = observation.task.cyclic_form
@@ -64,7 +82,8 @@ class Representation(Probe):
         checkpoint = observation.checkpoint
         last = checkpoint.model.weights(checkpoint.model.steps()[-1])[SITE].double()[tokens]
         if last.isfinite().all() and (last != last[0]).any():
-            yield Row("cka_with_last", representation.debiased_cka(embedding, last), SITE)
+            with suppress(ValueError):  # of fewer than 4 tokens, or tokens all equally far apart
+                yield Row("cka_with_last", representation.debiased_cka(embedding, last), SITE)
             yield Row("procrustes_from_last", representation.procrustes_distance(embedding, last), SITE)
 
     def _compared(self, metric: str, key: str, embedding: torch.Tensor, measure: Callable) -> Iterator[Row]:

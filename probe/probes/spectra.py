@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probe.measures.fourier import circle, circle_circularity, fourier_norms, frequency_power, gini
-from probe.probes.base import Array, Observation, Probe, Row
+from probe.probes.base import Array, Observation, Probe, Row, check_cyclic
 from probe.probes.fourier import keys_of
+from probe.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class EmbeddingCircle(Probe):
     version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("key_frequencies",)
 
+    def check(self, task: Task) -> None:
+        check_cyclic(task)
+
     def measure(self, observation: Observation) -> Iterator[Row | Array]:
         keys, embedding = keys_of(observation), _embedding(observation)
         if not keys or not embedding.isfinite().all():
@@ -60,11 +64,11 @@ class EmbeddingCircle(Probe):
             yield Row("circularity", circle_circularity(embedding, k), "embed.W_E", str(k))
         planes = torch.stack([circle(embedding, k) for k in keys]).numpy().astype(np.float32)
         form = observation.task.cyclic_form
-        tokens = np.arange(planes.shape[1]) if form is None else form.a
+        assert form is not None
         yield Array(
             self.name,
             xr.DataArray(
-                planes, dims=("frequency", "token", "axis"), coords={"frequency": list(keys), "token": tokens}
+                planes, dims=("frequency", "token", "axis"), coords={"frequency": list(keys), "token": form.a}
             ),
         )
 

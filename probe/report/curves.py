@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from probe.report.panels import axis_id, finish, grid, legend, line, phase_legend, shades, value_axis
-from probe.report.style import SUBSET_NAMES, SUBSETS, StepAxis, compact, mark_of
+from probe.report.panels import axis_id, finish, grid, legend, legends, line, phase_legend, shades, value_axis
+from probe.report.style import SUBSET_NAMES, SUBSETS, StepAxis, compact, marks_of
 from probe.scaling.transitions import by_size, transitions
 
 PROGRESS_MEASURES = (
@@ -54,10 +54,10 @@ def progress_figure(results: pd.DataFrame) -> go.Figure:
     table = transitions(results)
     one_size = table["size"].nunique() == 1
     names = table["model"] if one_size else table["size"] + " · " + table["n_params"].map(compact)
-    marks = {name: mark_of(i) for i, name in enumerate(names.unique())}
+    marks = marks_of(names)
     axis = StepAxis(results["step"].unique())
     layout = grid([panel[0] for panel, _ in panels])
-    medians = _medians(table) if one_size else None
+    medians = _medians(table) if one_size and len(axis) > 1 else None
     traces, shapes = [], []
     for place, ((_, unit, _, scale), rows) in enumerate(panels):
         for model, name in zip(table["model"], names, strict=True):
@@ -67,8 +67,8 @@ def progress_figure(results: pd.DataFrame) -> go.Figure:
         if medians is not None:
             shapes += shades(place, axis, *medians)
         layout[axis_id("yaxis", place)] |= value_axis(unit, scale, rows["value"])
-    traces += [legend(mark, name, name) for name, mark in marks.items()]
-    return finish(layout, axis, traces + (phase_legend() if one_size else []), shapes)
+    traces += legends(marks)
+    return finish(layout, axis, traces + (phase_legend() if medians is not None else []), shapes)
 
 
 def _performance_figure(results: pd.DataFrame, metric: str, label: str) -> go.Figure:
@@ -88,10 +88,11 @@ def _performance_figure(results: pd.DataFrame, metric: str, label: str) -> go.Fi
                 curve = rows[(rows["model"] == model) & (rows["key"] == subset)].sort_values("step")
                 name = f"{model}, {SUBSET_NAMES[subset]}"
                 traces.append(line(place, axis, curve, SUBSETS[subset], name, subset, scale == "log"))
-        shapes += shades(place, axis, *_medians(group))
+        if len(axis) > 1:
+            shapes += shades(place, axis, *_medians(group))
         layout[axis_id("yaxis", place)] |= value_axis(label, scale, rows["value"])
     traces += [legend(SUBSETS[subset], SUBSET_NAMES[subset], subset) for subset in subsets]
-    return finish(layout, axis, traces + phase_legend(), shapes)
+    return finish(layout, axis, traces + (phase_legend() if shapes else []), shapes)
 
 
 def nonmirror_repeats_test(results: pd.DataFrame) -> bool:

@@ -48,11 +48,11 @@ def fit_figure(results: pd.DataFrame, fits: pd.DataFrame, model: str) -> go.Figu
             )
         )
         if np.isfinite(fit["date"]):
-            steps = np.geomspace(max(float(axis([fit["first"]])[0]), 0.5), axis.end, _POINTS)
+            positions = np.geomspace(float(axis([fit["first"]])[0]), axis.end, _POINTS)
             traces.append(
                 go.Scatter(
-                    x=steps,
-                    y=logistic(fit, steps),
+                    x=positions,
+                    y=logistic(fit, axis.steps_at(positions)),
                     mode="lines",
                     line={"color": mark.color, "width": 2},
                     name="logistic fit",

@@ -64,7 +64,10 @@ def foresight_sentences(found: "EarlyWarning") -> list[str]:
     sentences = [
         f"Scored at {n} of {len(found.table)} steps, on held-out runs, from {', '.join(_words(found.measures))}.",
     ]
-    for score, what in (("auc", "whether a run generalizes within the budget"), ("concordance", "when")):
+    for score, what in (
+        ("auc", "whether a run generalizes within the budget"),
+        ("concordance", "which of two runs generalizes first"),
+    ):
         mine = table[np.isfinite(table[score])]
         if mine.empty:
             continue

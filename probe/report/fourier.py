@@ -18,7 +18,9 @@ MAX_FREQUENCIES, CIRCLES_IN_A_ROW = 6, 3
 _LABELLED_TOKENS = 12
 
 
-def spectrum_figure(results: pd.DataFrame, model: str, probe: str = "embedding_spectrum") -> go.Figure:
+def spectrum_figure(
+    results: pd.DataFrame, model: str, probe: str = "embedding_spectrum", order: str = "tokens"
+) -> go.Figure:
     """Power of every frequency of a weight over steps, as a heat map, with the model's key frequencies marked.
 
     Args:
@@ -26,6 +28,7 @@ def spectrum_figure(results: pd.DataFrame, model: str, probe: str = "embedding_s
             (frequency 0) left out.
         model: its name in the table.
         probe: ``embedding_spectrum`` or ``neuron_logit_spectrum``.
+        order: what cycles are counted over, in words.
 
     Raises:
         ValueError: the table holds no such spectrum of this model.
@@ -60,7 +63,7 @@ def spectrum_figure(results: pd.DataFrame, model: str, probe: str = "embedding_s
     plot.update_layout(annotations=marks_beside(keys, len(table) / 24))
     ends = [float(end) for end in np.log10(edges[[0, -1]])]
     plot.update_xaxes(axis.layout | {"range": ends, "showgrid": False})
-    plot.update_yaxes(title={"text": "frequency k (cycles over the residues)"}, showgrid=False)
+    plot.update_yaxes(title={"text": f"frequency k (cycles over the {order})"}, showgrid=False)
     return plot
 
 
@@ -118,7 +121,7 @@ def circle_figure(circles: xr.DataArray, steps: Sequence[int] | None = None) -> 
 
 
 def key_frequency_figure(results: pd.DataFrame, model: str) -> go.Figure:
-    """Each key frequency over steps: circularity of its circle in W_E, and the loss without it in the logits.
+    """Each key frequency over steps: circularity of its own circle in W_E, and the loss without it in the logits.
 
     Args:
         results: tidy results table; the rows ``embedding_circle / circularity`` and ``fourier_progress /
@@ -135,7 +138,7 @@ def key_frequency_figure(results: pd.DataFrame, model: str) -> go.Figure:
     circularity = by_key(rows[rows["probe"] == "embedding_circle"], "circularity")
     excluded = by_key(rows[rows["probe"] == "fourier_progress"], "excluded_loss")
     panels = [
-        Curves("circularity of the embedding's circle", "circularity", circularity, "share"),
+        Curves("circularity of each frequency's circle", "circularity", circularity, "share"),
         Curves("excluded loss, this frequency removed", "nats", excluded, "log"),
     ]
     if not any(panel.lines for panel in panels):
@@ -150,9 +153,12 @@ def _ring(n: int, frequency: int) -> np.ndarray:
 
 
 def _tokens(plane: np.ndarray, ring: np.ndarray, labels: np.ndarray, frequency: int) -> go.Scatter:
-    every = max(1, round(len(labels) / _LABELLED_TOKENS))
+    # tokens whose k t are alike lie in one place, which has one label
+    together = math.gcd(frequency, len(labels))
+    every = together * max(1, round(len(labels) / together / _LABELLED_TOKENS))
     shade = np.append(np.arange(len(labels)), len(labels) - 1)
-    texts = [str(labels[t]) if i % every == 0 and i < len(labels) else "" for i, t in enumerate(ring)]
+    more = ", …" if together > 1 else ""
+    texts = [f"{labels[t]}{more}" if i % every == 0 and i < len(labels) else "" for i, t in enumerate(ring)]
     size = np.append(np.full(len(labels), 8.0), 0.0)
     return go.Scatter(
         x=plane[ring, 0],

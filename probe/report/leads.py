@@ -107,7 +107,7 @@ def lead_text(row: pd.Series) -> str:
 def _steps(number: float) -> str:
     if np.isinf(number):
         return "∞" if number > 0 else "-∞"
-    return f"{number:,.0f}"
+    return f"{round(number):,}"
 
 
 def _points(points: pd.DataFrame, y: np.ndarray) -> go.Scatter:

@@ -88,7 +88,7 @@ def diagonal_share_figure(results: pd.DataFrame, model: str) -> go.Figure:
 
 
 def logit_cosine_figure(results: pd.DataFrame, model: str) -> go.Figure:
-    """Cosine of the logits with cos w_k(a + b - c) by frequency k, at the step of the key frequencies.
+    """Cosine of the logits, centred over answers, with cos w_k(a + b - c) by frequency k, at the keys' own step.
 
     Key frequencies are dark; the dashed line is what the largest of noise reaches (``null_quantile``).
 
@@ -135,7 +135,7 @@ def component_loss_figure(results: pd.DataFrame, model: str) -> go.Figure:
     Raises:
         ValueError: the table holds none of them.
     """
-    mine = set(results.loc[results["model"] == model, "probe"])
+    mine = set(results.loc[(results["model"] == model) & (results["metric"] == "restricted_loss"), "probe"])
     probe = "fourier_progress" if "fourier_progress" in mine else "irrep_progress"
     rows = rows_of(results, model, probe, "restricted_loss", "trig_loss", "character_loss")
     rows = rows.assign(key=rows["key"].map(_PAIRS))

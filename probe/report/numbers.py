@@ -6,6 +6,7 @@ from html import escape
 import numpy as np
 
 from probe.report.one_model import OneModel
+from probe.report.sections import evaluated
 from probe.report.verdict import steps_text
 from probe.scaling.transitions import transitions
 
@@ -34,9 +35,7 @@ def _headline(model: OneModel, dates: dict | None) -> str:
     if dates is not None:
         memorized, generalized = dates["memorized_step"], dates["generalized_step"]
         late = f"within {steps_text(dates['final_step'])} steps"
-        parts.append(
-            f"memorized at step {steps_text(memorized)}" if np.isfinite(memorized) else f"not memorized {late}"
-        )
+        parts.append(_memorized(model, memorized) if np.isfinite(memorized) else f"not memorized {late}")
         if dates["test_measured"]:
             text = f"generalized at step {steps_text(generalized)}"
             parts.append(text if np.isfinite(generalized) else f"not generalized {late}")
@@ -53,12 +52,19 @@ def _headline(model: OneModel, dates: dict | None) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+def _memorized(model: OneModel, step: float) -> str:
+    """A model that had memorized by its first evaluation did so at some step up to it."""
+    steps = model.rows.loc[model.rows["probe"] == "performance", "step"]
+    if step > steps.min():
+        return f"memorized at step {steps_text(step)}"
+    return f"memorized by its {'only' if steps.nunique() == 1 else 'first'} evaluation, step {steps_text(step)}"
+
+
 def _about(model: OneModel) -> Iterator[tuple[str, str]]:
     first = model.rows.iloc[0]
     seed = "" if np.any(model.rows["seed"].isna()) else f", seed {first['seed']}"
     yield "Size", f"{first['n_params']:,} parameters{seed}"
-    steps = np.sort(model.rows["step"].unique())
-    yield "Evaluated", f"steps {steps[0]:,} to {steps[-1]:,} ({len(steps)} evaluations)"
+    yield "Evaluated", evaluated(model.rows["step"])
 
 
 def _transition(model: OneModel) -> dict | None:
@@ -91,7 +97,7 @@ def _structure(model: OneModel) -> Iterator[tuple[str, str]]:
         keys = [f"{name} (logit cosine {cosines[name]:.3f})" for name in model.key_irreps if name in cosines]
         yield "Key irreps", ", ".join(keys) or "none"
     for probe, any_key, of in (
-        ("fourier_progress", "sum_fve", "functions of the sum"),
+        ("fourier_progress", "sum_fve", f"functions of {model.words.sum if model.task else 'the sum'}"),
         ("irrep_progress", "class_fve", "class functions"),
     ):
         mine, whole = model.last(probe, "logit_fve").get(""), model.last(probe, any_key).get("")

@@ -7,41 +7,19 @@ with the 97.5 % quantile of a null (``<metric>_null_high``), drawn as a thin dot
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from probe.report.meanings import Scale, meaning_of
 from probe.report.panels import axis_id, band, finish, grid, legend, line, phase_legend, shades, value_axis
 from probe.report.rows import key_frequencies_of, rows_of
-from probe.report.style import INK, Mark, StepAxis, mark_of
+from probe.report.style import INK, Mark, StepAxis, marks_of
 from probe.scaling.transitions import transitions
 
 MAX_LINES = 7
 COMPANIONS = ("_low", "_high", "_null", "_null_high")
-MEASURES = {
-    ("algorithm", "gradient_symmetricity"): ("gradient symmetricity", "cosine", "share"),
-    ("algorithm", "distance_irrelevance"): ("distance irrelevance", "share of variance", "share"),
-    ("algorithm", "circularity"): ("circularity of W_E", "share", "share"),
-    ("algorithm", "clock_fve"): ("logit FVE as a clock", "share of variance", "share"),
-    ("algorithm", "pizza_fve"): ("logit FVE as a pizza", "share of variance", "share"),
-    ("representation", "effective_rank"): ("effective rank of W_E", "dimensions", "linear"),
-    ("representation", "participation_ratio"): ("participation ratio of W_E", "dimensions", "linear"),
-    ("representation", "intrinsic_dimension"): ("intrinsic dimension of W_E (TwoNN)", "dimensions", "linear"),
-    ("representation", "parallelogram_quality"): ("parallelograms of W_E that close", "share", "share"),
-    ("representation", "neighbour_agreement"): ("neighbours round the circle of k", "share of neighbours", "share"),
-    ("representation", "cka_with_last"): ("CKA of W_E with the last step's", "CKA", "share"),
-    ("representation", "procrustes_from_last"): ("procrustes distance from the last W_E", "distance", "share"),
-    ("complexity", "llc"): ("local learning coefficient", "coefficient", "linear"),
-    ("complexity", "llc_r_hat"): ("R-hat of the learning coefficient", "R-hat", "linear"),
-    ("complexity", "hessian_top"): ("largest eigenvalue of the Hessian", "eigenvalue", "log"),
-    ("complexity", "regions"): ("activation patterns that occur", "patterns", "linear"),
-    ("complexity", "effective_regions"): ("effective number of activation patterns", "patterns", "linear"),
-    ("fourier_probe", "r2"): ("linear probe of cos, sin of the answer", "held-out R²", "share"),
-    ("fourier_probe", "selectivity"): ("selectivity of the linear probe", "R² above shuffled", "share"),
-}
-"""Title, unit and scale of the measures that have no figure of their own."""
 BY_FREQUENCY = ("representation", "fourier_probe")
 
 _ALONE = Mark(INK, "solid", "circle")
@@ -63,7 +41,7 @@ class Curves:
     title: str
     unit: str
     lines: Mapping[str, pd.DataFrame]
-    scale: Literal["share", "log", "linear"] = "linear"
+    scale: Scale = "linear"
 
 
 def measures_figure(results: pd.DataFrame, model: str, measures: Sequence[tuple[str, str]]) -> go.Figure:
@@ -82,8 +60,8 @@ def measures_figure(results: pd.DataFrame, model: str, measures: Sequence[tuple[
     for probe, metric in measures:
         rows = rows_of(results, model, probe, metric, *(f"{metric}{end}" for end in COMPANIONS))
         prefix = "k=" if probe in BY_FREQUENCY else ""
-        title, unit, scale = MEASURES.get((probe, metric), (metric.replace("_", " "), metric, "linear"))
-        panels.append(Curves(title, unit, by_key(rows, metric, prefix), scale))  # type: ignore[arg-type]
+        found = meaning_of(probe, metric)
+        panels.append(Curves(found.title, found.unit, by_key(rows, metric, prefix), found.scale))
     return draw_curves(panels, results, model, keys)
 
 
@@ -133,7 +111,7 @@ def draw_curves(panels: Sequence[Curves], results: pd.DataFrame, model: str, ord
     curves = [curve for panel in panels for curve in panel.lines.values()]
     axis = StepAxis(np.unique(np.concatenate([curve["step"] for curve in curves])))
     drawn = list(dict.fromkeys(name for panel in panels for name in panel.lines if name))
-    marks = {name: mark_of(i) for i, name in enumerate(dict.fromkeys([*order, *drawn]))}
+    marks = marks_of([*order, *drawn])
     layout = grid([panel.title for panel in panels])
     dates = phases_of(results, model)
     traces, shapes = [], []
@@ -166,9 +144,9 @@ def _only(panel: Curves, kept: Sequence[str], order: Sequence[str]) -> Curves:
 
 
 def phases_of(results: pd.DataFrame, model: str) -> tuple[float, float] | None:
-    """When the model memorized and generalized, not finite where it did not; None if accuracy was not measured."""
+    """When the model memorized and generalized, not finite where it did not; None if that was not followed."""
     rows = results[(results["model"] == model) & (results["probe"] == "performance")]
-    if rows.empty:
+    if rows["step"].nunique() < 2:
         return None
     found = transitions(rows).iloc[0]
     return (found["memorized_step"], found["generalized_step"]) if found["train_measured"] else None

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from probe.report.data import ReportData
+from probe.report.left_out import with_meaning
 from probe.report.page import Link, Section, anchor, render_page
+from probe.report.scale import in_size_alone
 from probe.report.sections import sections, steps_and_seeds
 from probe.report.verdict import keys_head, keys_text, median_text, steps_text, verdict
 from probe.scaling.transitions import by_size, transitions
@@ -23,26 +25,34 @@ def render_report(data: ReportData, links: Sequence[Link] = (), structure: Mappi
         links: to pages of the whole suite.
         structure: the address of the structure page of each model that has one; None if no such pages are made.
     """
+    data = with_meaning(data)
     table = transitions(data.results)
+    of_size, once = in_size_alone(table, data), _evaluated_once(data.results)
+    models = models_table(table, structure, of_size, once)
     words = [
-        Section("verdict", "Verdict", body=_verdict(data, table)),
-        Section("models", "Models", missing=_structure_missing(structure), body=models_table(table, structure)),
+        Section("verdict", "Verdict", body=_verdict(data, table, of_size, once)),
+        Section("models", "Models", missing=_structure_missing(structure), body=models),
     ]
     reproduce = Section("reproduce", "How to reproduce", body=_reproduce(data))
     links = [*links, *_structure_links(structure or {})]
-    return render_page(data.suite, data.description, [*words, *sections(data, table), reproduce], links)
+    return render_page(data.suite, data.description, [*words, *sections(data, table, of_size), reproduce], links)
 
 
-def models_table(table: pd.DataFrame, pages: Mapping[str, str] | None = None) -> str:
+def models_table(
+    table: pd.DataFrame, pages: Mapping[str, str] | None = None, of_size: bool = True, once: bool = False
+) -> str:
     """HTML table with a row per model: when it memorized and generalized, key frequencies or irreps, final accuracies.
 
     Args:
         table: what ``probe.scaling.transitions`` returns.
         pages: addresses to which the names of models lead.
+        of_size: whether models differ in size and seed alone.
+        once: whether each was evaluated only once, so that its dates are no more than bounds.
     """
     heads = (
-        ("Model", ""), ("Size", ""), ("Seed", "n"), ("Parameters", "n"), ("Memorized at<br>(step)", "n"),
-        ("Generalized at<br>(step)", "n"), ("Plateau<br>(steps)", "n"), (keys_head(table).capitalize(), ""),
+        ("Model", ""), ("Size" if of_size else "Group", ""), ("Seed", "n"), ("Parameters", "n"),
+        (f"Memorized {'by' if once else 'at'}<br>(step)", "n"), ("Generalized at<br>(step)", "n"),
+        ("Plateau<br>(steps)", "n"), (keys_head(table).capitalize(), ""),
         ("Train", "n"), ("Test", "n"), ("Non-mirror<br>test", "n"),
     )  # fmt: skip
     rows = []
@@ -73,8 +83,11 @@ def models_table(table: pd.DataFrame, pages: Mapping[str, str] | None = None) ->
     )
 
 
-def _sizes_table(sizes: pd.DataFrame) -> str:
-    heads = ("Size", "Parameters", "Seeds", "Memorized", "Generalized", "Memorized at", "Generalized at", "Plateau")
+def _sizes_table(sizes: pd.DataFrame, of_size: bool, once: bool) -> str:
+    heads = (
+        "Size" if of_size else "Group", "Parameters", "Seeds", "Memorized", "Generalized",
+        f"Memorized {'by' if once else 'at'}", "Generalized at", "Plateau",
+    )  # fmt: skip
     rows = []
     for _, size in sizes.iterrows():
         counts = [size["n"], f"{size['n_memorized']} of {size['n']}", f"{size['n_generalized']} of {size['n']}"]
@@ -84,23 +97,30 @@ def _sizes_table(sizes: pd.DataFrame) -> str:
         rows.append(f'<tr><th scope="row">{escape(str(size["size"]))}</th>{body}</tr>')
     head = "".join(_cell('th scope="col"', text, "n" if i else "") for i, text in enumerate(heads))
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table of sizes"><table id="sizes-table">'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Table of {"sizes" if of_size else "groups"}">'
+        '<table id="sizes-table">'
         "<caption>Steps: median over seeds [95 % bootstrap interval].</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def _verdict(data: ReportData, table: pd.DataFrame) -> str:
+def _verdict(data: ReportData, table: pd.DataFrame, of_size: bool, once: bool) -> str:
     sizes = by_size(table)
-    said = verdict(table, sizes)
+    said = verdict(table, sizes, of_size, once)
     stopped = [f"{model} was stopped: {reason}." for model, reason in data.stopped.items()]
     sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in [*said.sentences, *stopped])
     body = f'<p class="headline">{escape(said.headline)}</p><ul>{sentences}</ul>'
     if len(sizes):
-        body += _sizes_table(sizes)
+        body += _sizes_table(sizes, of_size, once)
     if said.caveat:
         body += f'<p class="caveat">{escape(said.caveat)}</p>'
     return body
+
+
+def _evaluated_once(results: pd.DataFrame) -> bool:
+    """Whether no model was evaluated twice."""
+    performance = results[results["probe"] == "performance"]
+    return len(performance) > 0 and bool((performance.groupby("model")["step"].nunique() == 1).all())
 
 
 def _structure_links(pages: Mapping[str, str]) -> list[Link]:

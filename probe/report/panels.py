@@ -5,7 +5,7 @@ that a figure takes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb
 
-from probe.report.style import INK, PHASES, Mark, StepAxis, figure
+from probe.report.style import INK, MAX_MARKS, PHASES, Mark, StepAxis, figure
 
 PANELS_IN_A_ROW = 2
 _MARKERS = 10
 _DECADES_FOR_LOG = 1.5
-_NARROW, _LEGEND_ROW = 640, 26  # pixels: a legend in one row fits a narrow window; what another row takes
+_NARROW, _LEGEND_ROW = 640, 22  # pixels: the legend is laid out for a narrow window; what a row of it takes
+_LEAST_IN_FULL = 1e-2  # values below are written with exponents, not with the prefixes of units
 
 
 def grid(titles: Sequence[str]) -> dict[str, Any]:
@@ -104,6 +105,13 @@ def legend(mark: Mark, name: str, group: str) -> go.Scatter:
     return go.Scatter(x=[None], y=[None], name=name, hoverinfo="skip", **style)
 
 
+def legends(marks: Mapping[str, Mark]) -> list[go.Scatter]:
+    """What the legend shows of marks by name; of more than a legend takes, the first and the last."""
+    named = list(marks.items())
+    shown = named if len(named) <= MAX_MARKS else [named[0], named[-1]]
+    return [legend(mark, name, name) for name, mark in shown]
+
+
 def finish(
     layout: dict[str, Any], axis: StepAxis, traces: Sequence[go.Scatter], shapes: Sequence[dict[str, object]] = ()
 ) -> go.Figure:
@@ -112,14 +120,18 @@ def finish(
     for place in range(panels):
         lowest = place + PANELS_IN_A_ROW >= panels
         layout[axis_id("xaxis", place)] |= axis.layout if lowest else axis.layout | {"title": {"text": ""}}
-    if _legend_width(traces) > _NARROW:
-        layout |= {"height": layout["height"] + _LEGEND_ROW, "margin": {"t": 64 + _LEGEND_ROW}}
+    more = _LEGEND_ROW * (_legend_rows(traces) - 1)
+    if more:
+        layout |= {"height": layout["height"] + more, "margin": {"t": 64 + more}}
     return figure(traces=traces, shapes=shapes, **layout)
 
 
-def _legend_width(traces: Sequence[go.Scatter]) -> float:
-    """About how many pixels the legend takes in one row."""
-    return sum(48 + 6.5 * len(trace.name) for trace in traces if trace.name and trace.showlegend is not False)
+def _legend_rows(traces: Sequence[go.Scatter]) -> int:
+    """Rows that the legend takes in a narrow window; of more than one, all entries are as wide as the widest."""
+    widths = [48 + 6.5 * len(trace.name) for trace in traces if trace.name and trace.showlegend is not False]
+    if sum(widths) <= _NARROW:
+        return 1
+    return math.ceil(len(widths) / max(1, int(_NARROW / max(widths))))
 
 
 def shades(place: int, axis: StepAxis, memorized: float, generalized: float) -> list[dict[str, object]]:
@@ -189,6 +201,8 @@ def value_axis(label: str, scale: str, values: pd.Series) -> dict[str, Any]:
     ``"linear"``: whatever they need, 0 included.
     """
     layout: dict[str, Any] = {"title": {"text": label}}
+    if 0 < np.nanmax(np.abs(values.to_numpy(dtype=float)), initial=0.0) < _LEAST_IN_FULL:
+        layout["exponentformat"] = "e"
     if scale == "log":
         decades = _decades(values)
         if decades >= _DECADES_FOR_LOG:

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from probe.report.panels import axis_id, band, finish, grid, legend, line
-from probe.report.style import StepAxis, compact, mark_of
+from probe.report.style import StepAxis, compact, marks_of
 
 _SCORES = {"r2": ("held-out R²", "share of variance"), "accuracy": ("held-out accuracy", "share right")}
 _SHUFFLED = "the same on shuffled targets"
@@ -41,7 +41,7 @@ def probe_figure(sweep: pd.DataFrame, target: Hashable | None = None) -> go.Figu
     means = chosen.groupby(["model", "n_params", "step", "site"], sort=False)
     curves = means[["value", "low", "high", "shuffled"]].mean().reset_index()
     models = curves[["model", "n_params"]].drop_duplicates().sort_values("n_params").to_dict("records")
-    marks = {entry["model"]: mark_of(i) for i, entry in enumerate(models)}
+    marks = marks_of(entry["model"] for entry in models)
     sites = list(dict.fromkeys(curves["site"]))
     axis = StepAxis(curves["step"].unique())
     layout = grid(sites)

@@ -7,20 +7,23 @@ import pandas as pd
 from probe.report.curves import PROGRESS_MEASURES, progress_figure
 from probe.report.data import ReportData
 from probe.report.irreps import irrep_logits_figure, irrep_shares_figure
+from probe.report.left_out import FOURIER, IRREPS, SPECTRA
 from probe.report.logits import component_loss_figure
-from probe.report.numbers import key_numbers
+from probe.report.meanings import MEASURES, meaning_of
+from probe.report.numbers import LISTED, key_numbers
 from probe.report.one_model import OneModel
-from probe.report.over_steps import COMPANIONS, MAX_LINES, MEASURES, measures_figure
+from probe.report.over_steps import COMPANIONS, MAX_LINES, measures_figure
 from probe.report.page import Link, Panel, Section, render_page
 from probe.report.sections import CHUGHTAI, NANDA
-from probe.report.structure_parts import FOURIER, fourier_sections
+from probe.report.structure_parts import fourier_sections
 from probe.report.units import neuron_clusters_figure
+from probe.report.wording import irrep_names, progress_definitions
 
-OUTCOME = ("performance", "weights")
-"""Probes of what a model does and how large it is, which the overview shows."""
-IRREPS = ("key_irreps", "irrep_progress", "irrep_power")
+OUTCOME = ("performance", "weights", "recall", "capacity")
+"""Probes of what a model does and knows and how large it is, which other pages show."""
 MAX_PANELS = 24
-_SPECTRA = ("embedding_spectrum", "neuron_logit_spectrum")
+_OTHERS = ("algorithm", "representation", "complexity", "fourier_probe")
+TOO_SHORT = 1.1  # R-hat above which the chains of a learning coefficient do not agree
 
 
 def structure_models(results: pd.DataFrame) -> list[str]:
@@ -59,32 +62,30 @@ def structure_sections(model: OneModel) -> list[Section]:
 def irreps_section(model: OneModel) -> Section:
     title = "Irreducible representations"
     if not any(model.has(probe) for probe in IRREPS):
-        reason = (
-            f"Left out: the results hold no irreps (probes {', '.join(IRREPS)}; they need an operation that is the"
-            " product of a group)."
-        )
-        return Section("irreps", title, missing=(reason,))
+        return Section("irreps", title, missing=(f"Left out: {model.why_none(IRREPS)}.",))
     panels, missing = [], []
+    shown = model.rows.loc[model.rows["probe"].isin(IRREPS), "key"].unique()
+    names = f" {said}" if (said := irrep_names(map(str, shown))) else ""
     if model.has("irrep_progress", "logit_cosine"):
         caption = (
-            f"{model.source} Cosine of the logits with the character of each irrep at a b c⁻¹, and the loss on training"
-            f" pairs with one key irrep's components removed from the logits ({CHUGHTAI})."
-            f"{_at_most(model, 'irrep_progress')}"
+            f"{model.source} Cosine of the logits, centred over answers only, with the character of each irrep at"
+            f" {model.words.element}, and the loss on training pairs with one key irrep's components removed from the"
+            f" logits ({CHUGHTAI}).{names}{_at_most(model, 'irrep_progress')}"
         )
         drawn = {"": irrep_logits_figure(model.rows, model.name)}
         panels.append(Panel("irrep-logits", "Each irrep in the logits", caption, drawn))
     else:
-        missing.append("Left out: irreps of the logits (probe irrep_progress).")
+        missing.append(f"Left out: irreps of the logits: {model.why_none('irrep_progress')}.")
     if model.has("irrep_power", "power_share", "neuron_product"):
         caption = (
             f"{model.source} Share of W_E's power, and of the variance of the last block's neurons over all inputs, in"
             " the matrix elements of each irrep; neurons as functions of the first operand, of the second, and of"
-            f" their product, which is what the algorithm needs ({CHUGHTAI}).{_at_most(model, 'irrep_power')}"
+            f" their product, which is what the algorithm needs ({CHUGHTAI}).{names}{_at_most(model, 'irrep_power')}"
         )
         drawn = {"": irrep_shares_figure(model.rows, model.name)}
         panels.append(Panel("irrep-shares", "Each irrep in the embedding and in the neurons", caption, drawn))
     else:
-        missing.append("Left out: irreps of the embedding and the neurons (probe irrep_power).")
+        missing.append(f"Left out: irreps of the embedding and the neurons: {model.why_none('irrep_power')}.")
     if model.has("irrep_power", "single_irrep_share"):
         caption = f"{model.source} A neuron is of an irrep if that explains more than .85 of its variance."
         drawn = {"": neuron_clusters_figure(model.rows, model.name, "irrep_power")}
@@ -95,49 +96,65 @@ def irreps_section(model: OneModel) -> Section:
 def progress_section(model: OneModel) -> Section:
     title = "Progress measures"
     panels = []
-    if any(model.has(probe, metric) for _, _, (probe, metric, _), _ in PROGRESS_MEASURES):
-        caption = (
-            f"{model.source} Restricted loss keeps only the key frequencies (irreps) of the final step in the logits,"
-            " excluded loss (train pairs) removes them all; logit FVE: share of the double-centred logits' variance in"
-            f" their cos w(a+b-c) (characters), sum-FVE (class-FVE): in any function of a+b-c (any class function);"
-            f" Gini of the embedding's Fourier norms; squared weights: all parameters ({NANDA}; {CHUGHTAI})."
-        )
-        panels.append(Panel("progress", "Progress measures of this model", caption, {"": progress_figure(model.rows)}))
+    rows = model.rows[~model.rows["probe"].isin([probe for probe in SPECTRA if not model.means(probe)])]
+    held = set(rows[["probe", "metric"]].itertuples(index=False, name=None))
+    if any(place[:2] in held for _, _, place, _ in PROGRESS_MEASURES):
+        caption = f"{model.source} {progress_definitions([model.task], set(rows['probe']))} ({NANDA}; {CHUGHTAI})."
+        panels.append(Panel("progress", "Progress measures of this model", caption, {"": progress_figure(rows)}))
     if model.has("fourier_progress", "restricted_loss") or model.has("irrep_progress", "restricted_loss"):
+        fourier = model.has("fourier_progress", "restricted_loss")  # as the figure chooses
+        directions = model.words.cosine if fourier else f"characters at {model.words.element}"
         caption = (
-            f"{model.source} Loss with only the key frequencies (or irreps) in the logits. Restricted: all their"
-            " components. Trig (character) loss: only the directions cos w(a+b-c) (the characters), which is what the"
-            " algorithm needs."
+            f"{model.source} Loss with only the key {'frequencies' if fourier else 'irreps'} in the logits. Restricted:"
+            f" all their components. {'Trig' if fourier else 'Character'} loss: only the {directions}, which is what"
+            " the algorithm needs."
         )
         drawn = {"": component_loss_figure(model.rows, model.name)}
         panels.append(Panel("component-loss", "Loss with only the key components", caption, drawn))
     missing: tuple[str, ...] = ()
-    if not any(model.has(probe) for probe in ("fourier_progress", "irrep_progress")):
-        missing = ("Left out: restricted and excluded loss (probe fourier_progress or irrep_progress).",)
+    if not any(model.has(probe, "restricted_loss") for probe in ("fourier_progress", "irrep_progress")):
+        keys = model.key_frequencies or model.key_irreps
+        found = "measured no loss" if keys else "found no key frequency or irrep"
+        reason = model.why_none(("fourier_progress", "irrep_progress"), found)
+        missing = (f"Left out: restricted and excluded loss: {reason}.",)
     return Section("progress", title, tuple(panels), missing)
 
 
 def other_measures_section(model: OneModel) -> Section:
     """Every measure that has no figure of its own, whoever wrote its probe."""
     title = "Other measures"
-    mine = model.rows[~model.rows["probe"].isin([*OUTCOME, *IRREPS, *FOURIER, *_SPECTRA])]
+    mine = model.rows[~model.rows["probe"].isin([*OUTCOME, *IRREPS, *FOURIER, *SPECTRA])]
     found = set(mine[["probe", "metric"]].itertuples(index=False, name=None))
     bases = sorted(place for place in found if not _is_companion(place, found))
     known = [place for place in MEASURES if place in bases]
     measures = [*known, *(place for place in bases if place not in known)]
     if not measures:
-        reason = "Left out: the results hold no other measures (probes algorithm, representation, complexity)."
+        reason = f"Left out: {model.why_none(_OTHERS)}."
         return Section("other", title, missing=(reason,))
     probes = list(dict.fromkeys(probe for probe, _ in measures))
+    shown = [meaning_of(*place) for place in measures[:MAX_PANELS]]
+    clauses = "; ".join(f"{meaning.title}: {meaning.clause}" for meaning in shown if meaning.clause)
     caption = (
         f"{model.source} Probes {', '.join(probes)}. Shaded bands are 95 % intervals, dotted lines the same measure on"
-        f" shuffled data, where a probe gives them.{_at_most(model, *probes)}"
+        f" shuffled data, where a probe gives them.{_at_most(model, *probes)}{_too_short(model)}"
     )
+    caption += f" {clauses[0].upper()}{clauses[1:]}." if clauses else ""
     more = measures[MAX_PANELS:]
     if more:
         caption += f" Not drawn: {', '.join(metric for _, metric in more)}."
     drawn = {"": measures_figure(model.rows, model.name, measures[:MAX_PANELS])}
     return Section("other", title, (Panel("other-measures", "Other measures over steps", caption, drawn),))
+
+
+def _too_short(model: OneModel) -> str:
+    """A warning where the chains of the learning coefficient do not agree."""
+    rows = model.rows[(model.rows["probe"] == "complexity") & (model.rows["metric"] == "llc_r_hat")]
+    steps = [f"{step:,}" for step in sorted(rows.loc[rows["value"] > TOO_SHORT, "step"])]
+    if not steps:
+        return ""
+    listed = f"step{'s' if len(steps) > 1 else ''} {', '.join(steps[:LISTED])}{', …' if len(steps) > LISTED else ''}"
+    which = "every step" if len(steps) == len(rows) else f"{len(steps)} of {len(rows)} steps ({listed})"
+    return f" R-hat is above {TOO_SHORT} at {which}: the chains are too short there for the learning coefficient."
 
 
 def _at_most(model: OneModel, *probes: str) -> str:

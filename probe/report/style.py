@@ -1,12 +1,13 @@
 """How every figure of the report looks: colours and dashes that survive greyscale, and the axes they share."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseTraceType
+from plotly.colors import sample_colorscale
 
 INK, MUTED, RULE = "#1d2126", "#5b6570", "#d9dee3"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -37,13 +38,33 @@ _SERIES = (
     Mark("#56B4E9", "longdashdot", "cross"),
     Mark("#CC79A7", "solid", "star"),
     Mark("#5b6570", "9px,2px,2px,2px", "hexagon"),
+    Mark("#E69F00", "dot", "triangle-down"),
+    Mark("#D55E00", "solid", "pentagon"),
+    Mark("#0072B2", "dash", "triangle-left"),
+    Mark("#000000", "longdash", "bowtie"),
+    Mark("#009E73", "dashdot", "hourglass"),
+    Mark("#56B4E9", "5px,2px,1px,2px,1px,2px", "triangle-right"),
+    Mark("#CC79A7", "longdashdot", "star-triangle-up"),
+    Mark("#5b6570", "dot", "star-square"),
 )
+MAX_MARKS = len(_SERIES)
 PHASES = {"memorization": "#ffffff", "plateau": "#dfe3e8", "generalized": "#f3f5f7"}
 
 
 def mark_of(index: int) -> Mark:
-    """The mark of the index-th of several sizes, or seeds, from light to dark."""
+    """The mark of the index-th of several sizes, or seeds; no two of the first 16 are alike."""
     return _SERIES[index % len(_SERIES)]
+
+
+def marks_of(names: Iterable[str]) -> dict[str, Mark]:
+    """A mark for each name. Of more than 16 the colour is the order, from dark to light, so that no two are alike."""
+    named = list(dict.fromkeys(names))
+    if len(named) <= MAX_MARKS:
+        return {name: mark_of(i) for i, name in enumerate(named)}
+    # not to the end of the scale, which is too light for a line
+    colors = sample_colorscale(SEQUENTIAL, np.linspace(0, 0.9, len(named)), colortype="tuple")
+    hexes = [f"#{round(255 * r):02x}{round(255 * g):02x}{round(255 * b):02x}" for r, g, b in colors]
+    return {name: replace(mark_of(i), color=hexes[i]) for i, name in enumerate(named)}
 
 
 def figure(height: int, traces: Sequence[BaseTraceType] = (), **layout: object) -> go.Figure:
@@ -75,6 +96,7 @@ def _template() -> go.layout.Template:
             "yaxis": axis,
             "legend": {
                 "orientation": "h",
+                "traceorder": "normal",
                 "x": 0,
                 "xanchor": "left",
                 "y": 1,
@@ -101,11 +123,20 @@ class StepAxis:
         self._first = float(positive.min()) if len(positive) else 1.0
         self._last = float(positive.max()) if len(positive) else 10.0
         self._zero = bool(np.any(np.asarray(steps) == 0))
+        self._count = len(np.unique(np.asarray(steps)))
+
+    def __len__(self) -> int:
+        """How many different steps are drawn on it."""
+        return self._count
 
     def __call__(self, steps: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Positions of steps on the axis; step 0 is half of the first positive step."""
-        values = np.asarray(steps, dtype=float)
-        return np.where(values <= 0, self._first / 2, values)
+        """Positions of steps on the axis; step 0 is half of the first positive step, those between lie between."""
+        values = np.maximum(np.asarray(steps, dtype=float), 0)
+        return np.where(values < self._first, (self._first + values) / 2, values)
+
+    def steps_at(self, positions: np.ndarray) -> np.ndarray:
+        """Steps at positions on the axis: the inverse of a call."""
+        return np.where(positions < self._first, 2 * positions - self._first, positions)
 
     @property
     def start(self) -> float:

@@ -7,12 +7,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from probe.report.panels import phase_legend, shades
-from probe.report.style import INK, RULE, SUBSETS, StepAxis, figure
+from probe.report.style import INK, MUTED, RULE, SUBSETS, StepAxis, figure
 from probe.scaling.leads import RunLeads, lead_table
-from probe.scaling.measures import measure_curves, share_of_way
+from probe.scaling.measures import MEASURES, measure_curves, share_of_way
 from probe.scaling.transitions import by_size
 
 _HEIGHT, _BEYOND = 0.72, 0.15  # of a row that a way from 0 to 1 takes; how far beyond it a line is drawn
+LEAST_SHARE = 0.05  # of accuracy, variance and the like: a way below it is none without a date
+_OF_DECADES = {measure.name for measure in MEASURES if measure.log}
 
 
 def timeline_figure(results: pd.DataFrame, runs: RunLeads, models: Sequence[str]) -> go.Figure:
@@ -20,7 +22,8 @@ def timeline_figure(results: pd.DataFrame, runs: RunLeads, models: Sequence[str]
 
     Of several models the medians over them are drawn: of the shares at each step that all have, and of the dates, with
     a bootstrap interval. Diamonds are the dates of half the way, bars their 95 % intervals; a measure without a
-    transition (in most of the models) has none and stands at the end.
+    transition (in most of the models) has none and stands at the end. It is grey and flat where its way is no more
+    than noise makes: less than half of what it spans after memorization, or than .05 of a share.
 
     Args:
         results: tidy results table.
@@ -34,16 +37,18 @@ def timeline_figure(results: pd.DataFrame, runs: RunLeads, models: Sequence[str]
     if not drawn:
         raise ValueError(f"models: {list(models)} given, expected some that memorized and are dated")
     rows = results[results["model"].isin(drawn)]
-    shares, values = _shares(rows, runs, drawn)
-    dates = _dates(lead_table(runs.of(drawn)), len(drawn))
+    table = lead_table(runs.of(drawn))
+    shares, values, ends = _shares(rows, runs, drawn, table)
+    dates = _dates(table, len(drawn))
     order = [name for name in dates.sort_values("date", na_position="last").index if name in shares]
     axis = StepAxis(np.unique(np.concatenate([curve.index for curve in shares.values()])))
     traces, labels, places = [], [], []
     for i, name in enumerate(order):
         base = len(order) - 1 - i
         accuracy = name == "test accuracy"
-        color = SUBSETS["test"].color if accuracy else INK
         curve = shares[name]
+        flat = not curve.any()
+        color = MUTED if flat else SUBSETS["test"].color if accuracy else INK
         level = base + _HEIGHT * curve.clip(-_BEYOND, 1 + _BEYOND).to_numpy()
         shown = values[name].reindex(curve.index).to_numpy() if name in values else curve.to_numpy()
         what = "" if name in values else " of its way"
@@ -53,18 +58,14 @@ def timeline_figure(results: pd.DataFrame, runs: RunLeads, models: Sequence[str]
                 y=level.astype(np.float32),
                 customdata=np.stack([curve.index.to_numpy(dtype=float), shown], axis=1),
                 mode="lines",
-                line={"color": color, "width": 2.4 if accuracy else 1.5},
+                line={"color": color, "width": 2.4 if accuracy and not flat else 1.5},
                 name=name,
                 showlegend=False,
                 hovertemplate=f"{name}<br>step %{{customdata[0]:,.0f}}: %{{customdata[1]:.4g}}{what}<extra></extra>",
             )
         )
-        ends = ""
-        if name in values:
-            start = runs.dated[drawn[0]].start
-            seen = values[name][values[name].index >= start]
-            ends = f"<br><span style='font-size:10px'>{seen.iloc[0]:.3g} → {seen.iloc[-1]:.3g}</span>"
-        labels.append(f"<b>{name}</b>{ends}" if accuracy else f"{name}{ends}")
+        way = f"<br><span style='font-size:10px'>{ends[name][0]:.3g} → {ends[name][1]:.3g}</span>"
+        labels.append(f"<b>{name}</b>{way}" if accuracy else f"{name}{way}")
         places.append(base + _HEIGHT / 2)
     traces.append(_diamonds(axis, dates.loc[order], places))
     layout = {
@@ -84,20 +85,35 @@ def timeline_figure(results: pd.DataFrame, runs: RunLeads, models: Sequence[str]
 
 
 def _shares(
-    rows: pd.DataFrame, runs: RunLeads, models: Sequence[str]
-) -> tuple[dict[str, pd.Series], dict[str, pd.Series]]:
-    """Shares of the way by measure, and of a single model the values themselves too."""
+    rows: pd.DataFrame, runs: RunLeads, models: Sequence[str], dates: pd.DataFrame
+) -> tuple[dict[str, pd.Series], dict[str, pd.Series], dict[str, np.ndarray]]:
+    """By measure: shares of the way, 0 everywhere for noise; values (of a single model); and where the way goes."""
     together: dict[str, list[pd.Series]] = {}
+    ways: dict[str, list[tuple[float, float]]] = {}
     values = {}
+    dated = dates.set_index(["model", "measure"])["date"].notna()
     for model in models:
         start = runs.dated[model].start
         assert start is not None
         curves = measure_curves(rows[rows["model"] == model])
         for name in ("test accuracy", *runs.dated[model].measures):
-            together.setdefault(name, []).append(share_of_way(curves[name], start))
-            values[name] = curves[name]
+            curve = curves[name]
+            share, seen = share_of_way(curve, start), curve[curve.index >= start]
+            moved = dated[model, name] or not _is_noise(name, share[seen.index], seen)
+            together.setdefault(name, []).append(share if moved else share * 0.0)
+            ways.setdefault(name, []).append((seen.iloc[0], seen.iloc[-1]))
+            values[name] = curve
     medians = {name: pd.concat(curves, axis=1, join="inner").median(axis=1) for name, curves in together.items()}
-    return {name: curve for name, curve in medians.items() if len(curve)}, values if len(models) == 1 else {}
+    ends = {name: np.median(found, axis=0) for name, found in ways.items()}
+    return {name: curve for name, curve in medians.items() if len(curve)}, values if len(models) == 1 else {}, ends
+
+
+def _is_noise(name: str, share: pd.Series, curve: pd.Series) -> bool:
+    """Whether a curve without a date goes no way that noise would not go as well."""
+    spanned = float(np.ptp(share))  # of its way; 0 if it has none
+    if not 0 < spanned < 2:
+        return True
+    return name not in _OF_DECADES and float(np.ptp(curve)) / spanned < LEAST_SHARE
 
 
 def _dates(table: pd.DataFrame, n_models: int) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from probe.report.data import ReportData
+from probe.report.left_out import with_meaning
 from probe.report.page import Link, Section, render_page
 from probe.report.transition_parts import (
     fits_section,
@@ -41,6 +42,7 @@ def transition_sections(data: ReportData) -> list[Section]:
     Args:
         data: the run; ``has_transition`` holds of its results.
     """
+    data = with_meaning(data)
     runs = run_leads(data.results)
     found = [
         timeline_section(data, runs),
@@ -48,7 +50,7 @@ def transition_sections(data: ReportData) -> list[Section]:
         fits_section(data),
         outcome_section(data),
         fractions_section(data, runs),
-        foreseen_section(data),
+        foreseen_section(data, runs),
     ]
     shown = [section for section in found if section.panels or section.body]
     reasons = [reason for section in found if section not in shown for reason in section.missing]

@@ -12,7 +12,7 @@ from probe.report.leads import lead_figure, lead_text
 from probe.report.page import Panel, Section
 from probe.report.phase_map import phase_map_figure
 from probe.report.sections import source_of
-from probe.report.timeline import timeline_figure
+from probe.report.timeline import LEAST_SHARE, timeline_figure
 from probe.report.transition_tables import fits_table, outcomes_table
 from probe.scaling.fits import fit_table
 from probe.scaling.foresight import MIN_RUNS, foresight
@@ -33,7 +33,7 @@ _SECOND = ("logit FVE", "logit FVE (irreps)", "sum of squared weights", "test lo
 
 def timeline_section(data: ReportData, runs: RunLeads) -> Section:
     title = "When each thing happened"
-    reasons = _not_dated(runs)
+    reasons = _not_dated(data, runs)
     table = runs.transitions
     drawable = [model for model in table["model"] if model in runs.dated and runs.dated[model].start is not None]
     if not drawable:
@@ -48,8 +48,10 @@ def timeline_section(data: ReportData, runs: RunLeads) -> Section:
     caption = (
         f"{source_of(data)} A row per measure, earliest first; the height of a line is the share of its way that it has"
         f" covered. {_RULE} Diamonds: dates, with 95 % intervals (of a median: bootstrap over its runs, the range of"
-        " few). Small numbers: the value at memorization → at the last step. A row without a"
-        " diamond shows no transition after memorization. Lines are cut .15 beyond the way."
+        " few). Small numbers: the value at memorization → at the last step, of several runs the medians of both. A"
+        " row without a diamond shows no transition after memorization; it is grey and flat if its way is also less"
+        f" than half of what it spans, or than {LEAST_SHARE:g} of a share, as that of mere noise is. Lines are cut .15"
+        " beyond the way."
         f"{f' {more} more are not offered.' if more else ''}"
     )
     panel = Panel("timeline", "All measures on one axis", caption, drawn, "Runs", _most_telling(groups, drawn, runs))
@@ -122,7 +124,10 @@ def outcome_section(data: ReportData) -> Section:
     title, settings = "Which runs generalize", data.settings
     found = outcomes(data.results)
     if found.empty:
-        return Section("outcomes", title, missing=(f"{title}: train or test accuracy was not measured.",))
+        models = data.results["model"].unique()
+        all_trained = len(models) > 0 and all(_holds_nothing_out(data, str(model)) for model in models)
+        reason = _NO_TEST if all_trained else "train or test accuracy was not measured"
+        return Section("outcomes", title, missing=(f"{title}: {reason}.",))
     gap = found["gap"].iloc[0]
     counts = found["phase"].value_counts()
     said = ", ".join(f"{counts[name]} {name}" for name in _PHASES if name in counts)
@@ -174,14 +179,22 @@ def fractions_section(data: ReportData, runs: RunLeads) -> Section:
     return Section("fractions", title, (panel,), missing, body=body)
 
 
-def foreseen_section(data: ReportData) -> Section:
+def foreseen_section(data: ReportData, runs: RunLeads) -> Section:
     title = "Was it to be foreseen?"
-    if data.results["model"].nunique() < MIN_RUNS:
-        return Section("foresight", title, missing=(f"{title} Left out: it takes {MIN_RUNS} runs or more to tell.",))
+    accuracy = data.results[(data.results["probe"] == "performance") & (data.results["metric"] == "accuracy")]
+    of_both = accuracy[accuracy["key"].isin(["train", "test"])].groupby("model")["key"].nunique()
+    if (of_both == 2).sum() < MIN_RUNS:
+        reason = f"it takes {MIN_RUNS} runs or more with train and test accuracy to tell"
+        return Section("foresight", title, missing=(f"{title} Left out: {reason}.",))
     try:
         found = foresight(data.results, data.settings)
-    except ValueError as error:
-        return Section("foresight", title, missing=(f"{title} Left out: {error}.",))
+    except ValueError:
+        late = runs.transitions["generalized_step"].isna()
+        reason = (
+            f"{(~late).sum()} of {len(late)} runs generalized, and at no step are there enough runs that have not done"
+            " so yet, of which some will and some will not, to learn from and to score on others"
+        )
+        return Section("foresight", title, missing=(f"{title} Left out: {reason}.",))
     caption = (
         f"{source_of(data)} At each step, of the runs that had not generalized by then: predictions from the last value"
         " and the slope of each measure so far, fitted on other runs (5 folds; runs that differ in their seed alone are"
@@ -195,14 +208,20 @@ def foreseen_section(data: ReportData) -> Section:
     return Section("foresight", title, (panel,), body=body)
 
 
+def _holds_nothing_out(data: ReportData, model: str) -> bool:
+    task = data.questions.get(model)
+    return task is not None and bool(task.train_mask.all())
+
+
+_NO_TEST = "every pair is trained on, so there is no test accuracy"
 _PHASES = ("comprehension", "grokking", "memorization", "confusion")
 
 
-def _not_dated(runs: RunLeads) -> tuple[str, ...]:
+def _not_dated(data: ReportData, runs: RunLeads) -> tuple[str, ...]:
     """A sentence for each reason why runs are not dated."""
     by_reason: dict[str, list[str]] = {}
     for model, reason in runs.left_out.items():
-        by_reason.setdefault(reason, []).append(model)
+        by_reason.setdefault(_NO_TEST if _holds_nothing_out(data, model) else reason, []).append(model)
     late = [model for model, run in runs.dated.items() if run.start is None]
     if late:
         by_reason["not memorized within the budget, from where on measures are dated"] = late

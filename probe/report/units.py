@@ -138,7 +138,8 @@ def head_figure(results: pd.DataFrame, model: str) -> go.Figure:
     axis = StepAxis(rows["step"].unique())
     layout = grid(["best frequency of each head", "its share of the variance of the attention"])
     most = rows.loc[rows["metric"] == "frequency", "value"].max()
-    apart = 0.025 * max(most, 1.0)  # heads of the same frequency do not hide each other
+    # heads of the same frequency do not hide each other, and stay nearer to it than to the next
+    apart = min(0.025 * max(most, 1.0), 0.45 / max(len(shares) - 1, 1))
     traces = []
     for i, (name, share) in enumerate(shares.items()):
         mark = mark_of(i)
@@ -147,7 +148,8 @@ def head_figure(results: pd.DataFrame, model: str) -> go.Figure:
         points = line(0, axis, beside, mark, name, name, log=False)
         at = share.set_index("step")["value"].reindex(best["step"]).fillna(0.0)
         size = (3 + 7 * at.clip(0, 1)).to_numpy(np.float32)
-        points.update(mode="markers", marker={"size": size}, text=best["value"].astype(int).astype(str).tolist())
+        look = {"size": size, "symbol": f"{mark.symbol}-open", "line": {"width": 1.4}}
+        points.update(mode="markers", marker=look, text=best["value"].astype(int).astype(str).tolist())
         traces.append(
             points.update(hovertemplate=f"{name}<br>step %{{customdata}}: frequency %{{text}}<extra></extra>")
         )

@@ -17,19 +17,21 @@ class Verdict:
     caveat: str
 
 
-def verdict(transitions: pd.DataFrame, sizes: pd.DataFrame) -> Verdict:
+def verdict(transitions: pd.DataFrame, sizes: pd.DataFrame, of_size: bool = True, once: bool = False) -> Verdict:
     """How many models memorized and grokked within the budget, when (medians by size), and how far to trust that.
 
     Args:
         transitions: what ``probe.scaling.transitions`` returns.
         sizes: what ``probe.scaling.by_size`` returns for it.
+        of_size: whether those groups of models differ in size alone; if not, nothing is said of size.
+        once: whether each model was evaluated only once, so that its date is no more than a bound.
     """
     if transitions.empty:
         return Verdict("The results hold no model.", (), "")
     if not transitions["train_measured"].any():
         return Verdict("Accuracy was not measured, so nothing is said of memorization or generalization.", (), "")
     tested = transitions[transitions["test_measured"]]
-    sentences = [_memorized(transitions[transitions["train_measured"]])]
+    sentences = [_memorized(transitions[transitions["train_measured"]], once)]
     if tested.empty:
         headline = f"{_count(transitions['memorized_step'].notna(), 'memorized')}; generalization was not measured."
         sentences.append("No model was evaluated 3 times or more on pairs that it was not trained on.")
@@ -39,9 +41,9 @@ def verdict(transitions: pd.DataFrame, sizes: pd.DataFrame) -> Verdict:
     diverged = transitions[transitions["diverged_step"].notna()]
     if len(diverged):
         sentences.append(f"The loss stopped being finite in {_names(diverged)}: read their numbers with care.")
-    if len(sizes) > 1 and np.isfinite(sizes["generalized_step_median"]).any():
+    if of_size and len(sizes) > 1 and np.isfinite(sizes["generalized_step_median"]).any():
         sentences.append(_smallest_and_largest(sizes))
-    caveat = _caveat(sizes)
+    caveat = _caveat(sizes, "size" if of_size else "group")
     if transitions["memorized_step"].isna().any() or tested["generalized_step"].isna().any():
         caveat += " “Not within the budget” is not “cannot”."
     return Verdict(headline, tuple(sentences), caveat)
@@ -57,7 +59,7 @@ def keys_head(table: pd.DataFrame) -> str:
     return "key irreps" if table["key_irreps"].map(bool).any() else "key frequencies"
 
 
-def keys_text(model: Mapping[str, Any]) -> str:
+def keys_text(model: Mapping[Any, Any]) -> str:
     """The key irreps of a model, or its key frequencies; "" where none were found or looked for."""
     return ", ".join(map(str, model["key_irreps"] or model["key_frequencies"]))
 
@@ -75,10 +77,13 @@ def median_text(row: pd.Series, event: str) -> str:
     return f"{median:,.0f} [{low:,.0f}, {upper}]"
 
 
-def _memorized(table: pd.DataFrame) -> str:
+def _memorized(table: pd.DataFrame, once: bool) -> str:
     done = table["memorized_step"].notna()
     text = f"{_count(done, 'memorized')} the training pairs"
-    return f"{text} (median step {table.loc[done, 'memorized_step'].median():,.0f})." if done.any() else f"{text}."
+    if not done.any():
+        return f"{text}."
+    median = f"{table.loc[done, 'memorized_step'].median():,.0f}"
+    return f"{text} by the only evaluation (step {median})." if once else f"{text} (median step {median})."
 
 
 def _grokked(table: pd.DataFrame) -> str:
@@ -118,12 +123,12 @@ def _smallest_and_largest(sizes: pd.DataFrame) -> str:
     return f"{text}; the intervals do not overlap, which describes these runs and is not yet a trend over size."
 
 
-def _caveat(sizes: pd.DataFrame) -> str:
+def _caveat(sizes: pd.DataFrame, group: str) -> str:
     low, high = sizes["n"].min(), sizes["n"].max()
     if high == 1:
-        return "One seed a size: nothing here says how much another seed would differ."
+        return f"One seed a {group}: nothing here says how much another seed would differ."
     seeds = f"{low}" if low == high else f"{low} to {high}"
-    text = f"Intervals are 95 % bootstrap intervals of the median over {seeds} seeds a size"
+    text = f"Intervals are 95 % bootstrap intervals of the median over {seeds} seeds a {group}"
     if low >= 8:
         return f"{text}."
     # the range of n values holds the median of their distribution with probability 1 - 2^(1 - n)

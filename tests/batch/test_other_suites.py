@@ -16,7 +16,9 @@ from probe.batch.source import BatchError
 from probe.cli import app
 from probe.report import render_report
 from probe.suites import open_suite
+from probe.tasks import ModularArithmetic
 from tests.batch.batches import tiny_batch
+from tests.reference_models import reference_path
 from tests.suites.hub_format import save_neox, tokenizer
 from tests.suites.layouts import early
 
@@ -98,7 +100,9 @@ def test_a_step_whose_weights_do_not_fit_does_not_keep_the_others_from_being_mea
     ("suite", "says"),
     [
         ({}, "suite.task: nothing says what odd was trained on; expected a task to ask it"),
-        ({"task": {"p": 13}}, "suite.task: inputs: example 0 has token 13 at position 2; odd knows tokens 0 to 11"),
+        ({"task": {"p": 13}}, "suite.task: got a task of 14 tokens; expected 12, as many as odd knows"),
+        # all of its tokens are there, but "=" would be the number 7
+        ({"task": {"p": 7}}, "suite.task: got a task of 8 tokens; expected 12, as many as odd knows"),
         ({"task": TASK, "steps": [60]}, "step: odd has no checkpoint at 60; the nearest is at 50"),
         ({"task": TASK, "mapping": "transformerlens"}, "transposed"),
     ],
@@ -106,3 +110,13 @@ def test_a_step_whose_weights_do_not_fit_does_not_keep_the_others_from_being_mea
 def test_what_does_not_fit_is_named_with_the_file_s_line(odd_files, suite, says):
     with pytest.raises(BatchError, match=rf"tiny.yaml:\d+: (.|\n)*{says}"):
         there(odd_files, ["performance"], **suite)
+
+
+def test_a_published_model_is_asked_its_own_modulus_and_no_smaller_one():
+    """Of 113 numbers and "=": with 59, token 59 would be asked as "=", and be the number 59."""
+    path = reference_path("nanda-wd01/model_and_curve.pth")
+    assert there(path, ["performance"], task={"p": 113}).tasks() == [ModularArithmetic(113)]
+    with pytest.raises(
+        BatchError, match=r"suite\.task: got a task of 60 tokens; expected 114, as many as model_and_curve"
+    ):
+        there(path, ["performance"], task={"p": 59})

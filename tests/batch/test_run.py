@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+import yaml
 
 from probe import storage
 from probe.batch.plan import Run
@@ -147,9 +149,40 @@ def test_a_folder_of_another_batch_is_refused_with_the_way_out(copy):
         ValueError, match=r"out: .*copy holds a run of another batch \(tiny; it differs in name, suite\)"
     ) as e:
         run_here(other, copy)
-    assert "Choose another folder with --out, or delete this one" in str(e.value)
+    assert str(e.value).endswith("Choose another folder with --out, or delete this one")
     assert files_of(copy) == before
     assert [event["event"] for event in events(copy)] == ["started", "finished"]
+
+
+def test_other_probes_are_measured_on_the_models_that_are_there(copy, tmp_path):
+    """As the message says that refuses them in the folder of the run."""
+    probes = ["performance", "weights"]
+    with pytest.raises(ValueError, match=r"it differs in probes\)\. Choose another folder") as error:
+        run_here(tiny_batch(probes=probes), copy)
+    (suite,) = re.findall("`suite: (.*)` measures its models", str(error.value))
+    found = results(run_here(tiny_batch(suite=yaml.safe_load(suite), probes=probes), tmp_path / "again"))
+    assert set(found["probe"]) == set(probes)
+    assert set(found["model"]) == {"d8-s0", "d8-s1"}
+
+
+def test_probes_that_are_left_out_are_said_once_with_the_reason(tmp_path, capsys):
+    """Of all models that they do not fit, in one line for the probes that share a reason."""
+    vary = {"task": [{}, {"operation": "a^2+b^2"}, {"operation": "a^3+ab"}], "seed": [0, 1], "learning_rate": [1e-3]}
+    probes = ["performance", "key_frequencies", "embedding_circle", "key_irreps", "representation"]
+    batch = short_batch(suite__vary=vary, probes=probes)
+    folder = run(batch, tmp_path / "run", workers=1)
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    models = "d8-a2+b2-s0, d8-a2+b2-s1, d8-a3+ab-s0 and 1 more"
+    assert len(notes) == 2
+    assert notes[0].startswith(
+        f"note: key_frequencies, embedding_circle left out of {models}: the task's operation is not an addition"
+    )
+    assert notes[1].startswith(f"note: key_irreps left out of {models}: the task's operation is not the product")
+    found = results(folder)
+    assert set(found.query("probe == 'representation'")["model"]) == set(found["model"])
+    assert set(found.query("metric == 'neighbour_agreement'")["model"]) <= {"d8-a+b-s0", "d8-a+b-s1"}
+    run(batch, tmp_path / "run", workers=1, progress=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_number_of_workers_below_one_is_refused_before_any_work(tmp_path):

@@ -57,7 +57,7 @@ def said_of(text):
         (
             "    p: 7\n",
             "    p: 7\n    family: modlar\n",
-            r"\d: suite.task.family: got 'modlar'; expected 'group' or 'modular'.*did you mean 'modular'",
+            r"\d: suite.task.family: got 'modlar'; expected .*'group'.*\(did you mean 'modular'\?\)",
         ),
         ("operation: a+b", "operation: a+c", r"5: suite.task.operation: got 'a\+c'; expected 'a\+b', .*'a\^3\+ab'"),
         ("train_fraction: 0.5", "train_fraction: 0", "6: suite.task.train_fraction: got 0.*above 0 and at most 1"),
@@ -162,13 +162,44 @@ def said_of(text):
         (
             "  - key_frequencies",
             "  - {name: key_frequencies, args: {threshold: high}}",
-            r"17: probes\[1\].*threshold.*high",
+            r"17: probes\[1\].args.threshold: got 'high'; expected a number$",
+        ),
+        (
+            "  - key_frequencies",
+            "  - name: key_frequencies\n    args:\n      threshold: .nan",
+            r"19: probes\[1\].args.threshold: got nan; expected a cosine: at least 0 and below 1$",
+        ),
+        (
+            "  - key_frequencies",
+            "  - key_frequencies\n  - {name: representation, args: {neighbours: 7}}",
+            "15: probes: representation: neighbours: got 7 of 7 tokens; expected 6 or fewer$",
         ),
         ("  - key_frequencies", "  - performance", "15: probes: performance is listed twice; expected each probe once"),
         (
             "  - key_frequencies",
             "  - fourier_progress",
             "15: probes: fourier_progress needs key_frequencies, which is not listed; add it",
+        ),
+        (
+            "seed: [0, 1]",
+            "task:\n      - {p: 5}\n      - {operaton: a-b}",
+            r"12: suite.vary.task\[1\].operaton: got an unknown field; expected one of p, operation, .*"
+            r"\(did you mean 'operation'\?\)$",
+        ),
+        (
+            "seed: [0, 1]",
+            "task:\n      - {p: 5}\n      - operation: a/b\n        p: 8",
+            r"12: suite.vary.task\[1\].operation: got 'a/b'; a/b is not defined modulo p = 8, .*; the nearest .* is 7$",
+        ),
+        (
+            "seed: [0, 1]",
+            "task: [{operation: a+c}]",
+            r"10: suite.vary.task\[0\].operation: got 'a\+c'; expected 'a\+b', .*\(did you mean 'a\+b'\?\)$",
+        ),
+        (
+            "seed: [0, 1]",
+            "train_fraction: [0.3, 0.4]\n    task: [{p: 5}, {train_fraction: 0.5}]",
+            r"10: suite.vary.train_fraction: got \[0.3, 0.4\], and another in vary.task\[1\]; expected one of the two$",
         ),
         (
             "operation: a+b",
@@ -372,8 +403,8 @@ def test_tasks_that_differ_in_their_split_only_are_told_apart_by_it():
     ("task", "says"),
     [
         ("[{operation: a+c}]", r"vary.task\[0\].operation: got 'a\+c'"),
-        ("[{}, {modulus: 7}]", r"vary.task\[1\].modulus: got 7"),
-        ("[{p: 1}]", r"vary.task\[0\]: .*p: got 1; expected a modulus of at least 2"),
+        ("[{}, {modulus: 7}]", r"vary.task\[1\].modulus: got an unknown field; expected one of p, operation, "),
+        ("[{p: 1}]", r"vary.task\[0\].p: got 1; expected a modulus of at least 2 "),
         ("[{p: 5}, {p: 5}]", "expected each value once"),
         ("[]", "at least 1"),
     ],
@@ -398,6 +429,19 @@ def test_a_probe_is_measured_on_the_models_that_it_fits():
     polynomials = text.replace("a+b", "a^3+ab").replace("key_frequencies, embedding_circle", "key_irreps")
     with pytest.raises(BatchError, match="key_irreps: the task's operation is not the product of a group"):
         parse_batch(polynomials, "batch.yaml")
+
+
+@pytest.mark.parametrize("task", ["{group: S3}", "{p: 7, operation: a^3+ab}"])
+def test_a_probe_may_need_another_for_some_tasks_only(task):
+    """The embedding has a geometry whatever the answers are; its circles are those of frequencies."""
+    text = f"""{{name: x, suite: {{task: {task}, shapes: [{{d_model: 8}}], training: {{steps: 1}}}}, probes: PROBES}}"""
+    batch = parse_batch(text.replace("PROBES", "[representation]"), "batch.yaml")
+    assert [spec.name for spec in batch.probes_for(batch.tasks()[0])] == ["representation"]
+    for probes in ("[embedding_circle]", "[embedding_circle, key_frequencies]"):
+        with pytest.raises(BatchError, match="probes: embedding_circle: the task's operation is not an addition"):
+            parse_batch(text.replace("PROBES", probes), "batch.yaml")
+    with pytest.raises(BatchError, match="representation needs key_frequencies, which is not listed; add it"):
+        parse_batch(text.replace(task, "{p: 7}").replace("PROBES", "[representation]"), "batch.yaml")
 
 
 # --- a suite that is there ---

@@ -117,6 +117,29 @@ def test_representation_beside_its_nulls_and_the_last_checkpoint(observed):
     assert of_last["procrustes_from_last"] == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    "task", [ModularArithmetic(2), ModularArithmetic(3), GroupComposition("S3"), GroupComposition("C2xC2")]
+)
+def test_representation_of_few_tokens_or_without_frequencies(task):
+    """What does not exist is left out: CKA takes 4 tokens, parallelograms an operation that commutes."""
+    n = task.n_answers
+    embedding = torch.randn(n + 1, 6, generator=torch.Generator().manual_seed(0))
+    last = SimpleNamespace(steps=lambda: (0,), weights=lambda step: {"embed.W_E": embedding})
+    checkpoint = SimpleNamespace(task=task, model=last)
+    weights = {"embed.W_E": embedding}
+    of_model = {} if task.cyclic_form is None else keys(1)
+    found = Representation(neighbours=1).measure(
+        observation(task, weights=weights, of_model=of_model, checkpoint=checkpoint)
+    )
+    rows = {row.metric: row.value for row in found}
+    assert rows["effective_rank"] == representation.effective_rank(embedding[:n])
+    assert rows["participation_ratio"] == representation.participation_ratio(embedding[:n])
+    assert rows["procrustes_from_last"] == pytest.approx(0.0, abs=1e-6)
+    assert ("cka_with_last" in rows) == (n >= 4)
+    assert ("parallelogram_quality" in rows) == (task != GroupComposition("S3"))
+    assert ("neighbour_agreement" in rows) == (task.cyclic_form is not None)
+
+
 def test_complexity(observed):
     last = observed[1]
     rows = list(Complexity(n_chains=2, burn_in=100, n_draws=20).measure(last))

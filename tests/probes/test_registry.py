@@ -57,7 +57,7 @@ def test_an_unknown_name_is_said_with_the_nearest():
         ("probe.probes.weights:", "cannot be imported"),
         (":Weights", "probe ':Weights'"),
         ("json:loads", "'json:loads' is not a probe: it lacks .*version"),
-        ("someones_probes:Nothing", "is not a probe: it lacks version, sites, per, needs, check, measure"),
+        ("someones_probes:Nothing", "is not a probe: it lacks version, sites, per, needs, check, needs_for, measure"),
         ("someones_probes:Plain", "'someones_probes:Plain' is not a probe: .*dataclass"),
     ],
 )
@@ -70,6 +70,9 @@ def test_what_is_no_probe_is_said(monkeypatch, name, says):
 
         def check(self, task):
             pass
+
+        def needs_for(self, task):
+            return ()
 
         def measure(self, observation):
             yield

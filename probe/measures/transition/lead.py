@@ -4,22 +4,23 @@ Every curve is dated by the same rule: when it has covered a share (one half; .1
 from its value at memorization to its final one, up or down. That date is read off the curve and not off a fitted form,
 because real curves creep before they jump, and a form misses that.
 
-The interval comes from the fit: curves with the deviations of the logistic fit, autocorrelated and larger where the
-curve is steep, are drawn anew and dated by the same rule, all measures of a run together, their innovations
-correlated as those that were observed. Parts of a curve that the logistic does not describe count as deviations, so
-the intervals of smooth but lopsided curves are wide.
+The interval comes from the noise: curves with the course of the observed ones (`probe.measures.transition.course`)
+and noise of the same law, autocorrelated and larger where the curve is steep, are drawn anew and dated by the same
+rule, all measures of a run together, their innovations correlated as those that were observed. It says how far noise
+and the spacing of evaluations may have moved a date in this run, not how far another seed would.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from probe.measures.intervals import Interval, bootstrap_interval, check_confidence
+from probe.measures.transition.course import course_of
 from probe.measures.transition.curves import (
     Curve,
     Steps,
@@ -134,27 +135,22 @@ def lead_times(
     if len(at) < MIN_EVALUATIONS:
         raise ValueError(f"steps: {len(at)} from memorization on given, expected at least {MIN_EVALUATIONS}")
     dated = [_Dated.of(at, curve[first:], share) for curve in (accuracy, *curves.values())]
-    drawn = _drawn_dates(at, dated, share, seed)
-    quantiles = [one.fit.noise.quantile(confidence, len(one.fit.parameters)) for one in dated]
     generalized = generalized_step(at, test_accuracy[first:])
     has_date = generalized is not None and generalized > start and dated[0].way > 0
+    dated[0] = replace(dated[0], moves=has_date)
+    drawn = _drawn_dates(at, dated, share, confidence, seed)
     found = {}
     for i, name in enumerate(curves, start=1):
         date = lead = None
         if dated[i].moves:
-            date = _date(at, dated[i], drawn[i], quantiles[i])
+            date = _date(at, dated[i], *drawn[i])
             if has_date:
                 before, after = dated[0].around[0] - dated[i].around[1], dated[0].around[1] - dated[i].around[0]
-                lead = _around(
-                    dated[0].date - dated[i].date,
-                    drawn[0] - drawn[i],
-                    max(quantiles[0], quantiles[i]),
-                    (before, after),
-                    len(at),
-                )
+                moved, quantile = drawn[0][0] - drawn[i][0], max(drawn[0][1], drawn[i][1])
+                lead = _around(dated[0].date - dated[i].date, moved, quantile, (before, after), len(at))
         direction: Literal["rising", "falling"] = "rising" if dated[i].way > 0 else "falling"
         found[name] = Lead(direction if dated[i].way else None, date, lead)
-    return LeadTimes(share, start, last, _date(at, dated[0], drawn[0], quantiles[0]) if has_date else None, found)
+    return LeadTimes(share, start, last, _date(at, dated[0], *drawn[0]) if has_date else None, found)
 
 
 def leads_over_seeds(runs: Sequence[LeadTimes], confidence: float = 0.95) -> dict[str, SeedLeads]:
@@ -190,24 +186,22 @@ def leads_over_seeds(runs: Sequence[LeadTimes], confidence: float = 0.95) -> dic
 class _Dated:
     """A curve from the start on, its date and the evaluations around it in steps, and its logistic fit."""
 
+    curve: Float[np.ndarray, " step"]
     date: float
     around: tuple[float, float]
     way: float
     fit: CurveFit
-    residual: Float[np.ndarray, " used"]
     moves: bool
 
     @classmethod
     def of(cls, at: Float[np.ndarray, " step"], curve: Float[np.ndarray, " step"], share: float) -> _Dated:
-        x = np.log1p(at)
-        fit, others = logistic_fits(x, curve)
+        fit, others = logistic_fits(np.log1p(at), curve)
         way = float(way_of(at, curve))
         height = fit.parameters[1]
         moves = all(fit.bic < other.bic for other in others.values()) and way * height >= height**2 / 2
         date = float(_share_dates(at, curve[None], share)[0])
         after = int(np.clip(np.searchsorted(at, date), 1, len(at) - 1))
-        residual = curve[thinned(x)] - fit.form.values
-        return cls(date, (float(at[after - 1]), float(at[after])), way, fit, residual, moves)
+        return cls(curve, date, (float(at[after - 1]), float(at[after])), way, fit, bool(moves))
 
 
 def way_of(at: Float[np.ndarray, " step"], curve: Float[np.ndarray, "*draw step"]) -> Float[np.ndarray, "*draw"]:
@@ -218,37 +212,52 @@ def way_of(at: Float[np.ndarray, " step"], curve: Float[np.ndarray, "*draw step"
 def _share_dates(
     at: Float[np.ndarray, " step"], curves: Float[np.ndarray, "draw step"], share: float
 ) -> Float[np.ndarray, " draw"]:
-    """The step at which the closest monotone curve has covered ``share`` of the way; the last if it never does."""
-    from sklearn.isotonic import isotonic_regression
+    """The step at which the closest monotone curve has covered ``share`` of the way; the last if it never does.
 
-    dates = np.full(len(curves), at[-1])
+    Isotonic regression lies above the share from where the sum of what values lie below it, so far, is largest; its
+    values there and just before are the least and the largest mean of values from there on and back (min-max formula).
+    """
     way = way_of(at, curves)
-    for i in np.flatnonzero(way):
-        covered = isotonic_regression((curves[i] - curves[i, 0]) / way[i])
-        after = int(np.searchsorted(covered, share))  # not 0: the first value has covered nothing
-        if after < len(at):
-            dates[i] = np.interp(share, covered[after - 1 : after + 1], at[after - 1 : after + 1])
+    dates = np.full(len(curves), at[-1])
+    moving = np.flatnonzero(way)
+    above = (curves[moving] - curves[moving, :1]) / way[moving, None] - share
+    so_far = np.pad(np.cumsum(above, axis=1), ((0, 0), (1, 0)))
+    after = so_far.argmin(axis=1)  # not 0: the first value has covered nothing
+    covers = after < len(at)
+    moving, so_far, after = moving[covers], so_far[covers], after[covers]
+    n_on = np.arange(len(at) + 1) - after[:, None]
+    mean = (so_far - np.take_along_axis(so_far, after[:, None], axis=1)) / np.where(n_on == 0, 1, n_on)
+    at_last = np.where(n_on > 0, mean, np.inf).min(axis=1)
+    before = np.where(n_on < 0, mean, -np.inf).max(axis=1)
+    dates[moving] = at[after - 1] - before / (at_last - before) * (at[after] - at[after - 1])
     return dates
 
 
 def _drawn_dates(
-    at: Float[np.ndarray, " step"], dated: Sequence[_Dated], share: float, seed: int
-) -> Float[np.ndarray, "curve draw"]:
-    """How far the dates of curves with fresh deviations lie from those of the fits, in steps."""
-    used = thinned(np.log1p(at))
-    white = np.stack([one.fit.noise.whiten(one.residual) for one in dated])
+    at: Float[np.ndarray, " step"], dated: Sequence[_Dated], share: float, confidence: float, seed: int
+) -> dict[int, tuple[Float[np.ndarray, " draw"], float]]:
+    """How far the dates of curves with fresh noise lie from those of their courses, and the quantile, by place.
+
+    Of the curves that move: the others get no date.
+    """
+    x = np.log1p(at)
+    used = thinned(x)
+    moving = [i for i, one in enumerate(dated) if one.moves]
+    if not moving:
+        return {}
+    courses = [course_of(x[used], dated[i].curve[used], dated[i].fit) for i in moving]
+    white = np.stack([c.noise.whiten(dated[i].curve[used] - c.values) for i, c in zip(moving, courses, strict=True)])
     size = np.linalg.norm(white, axis=1, keepdims=True)
     white = white / np.where(size > 0, size, 1)
     root = np.linalg.svd(white, full_matrices=False)
     draws = np.random.default_rng(seed).normal(size=(DRAWS, len(root[1]), len(used)))
     innovations = np.einsum("ci,i,dit->cdt", root[0], root[1], draws)
-    moved = []
-    for one, fresh in zip(dated, innovations, strict=True):
-        fit = one.fit
-        curves = fit.form.values + fit.noise.color(fit.noise.sigma * fresh)
-        dates = _share_dates(at[used], np.concatenate([fit.form.values[None], curves]), share)
-        moved.append(dates[1:] - dates[0])
-    return np.stack(moved)
+    found = {}
+    for i, course, fresh in zip(moving, courses, innovations, strict=True):
+        curves = course.values + course.noise.color(course.noise.sigma * fresh)
+        dates = _share_dates(at[used], np.concatenate([course.values[None], curves]), share)
+        found[i] = dates[1:] - dates[0], course.noise.quantile(confidence, course.n_parameters)
+    return found
 
 
 def _date(at: Float[np.ndarray, " step"], one: _Dated, moved: Float[np.ndarray, " draw"], quantile: float) -> Interval:

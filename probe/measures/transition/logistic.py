@@ -111,26 +111,29 @@ def logistic_fits(
     """The logistic fit (before, height, center, log width), and those of the forms without a transition."""
     used = thinned(x)
     x, (curve, level) = x[used], about_its_mean(curve[used])
-    fit = fit_form(curve, _logistic(x), _start(x, curve), searched=1)
+    fit = fit_form(curve, logistics(x), start_of_logistic(x, curve), searched=1)
     return fit.raised(level), forms_without_transition(x, curve)
 
 
-def _logistic(x: Float[np.ndarray, " step"]) -> FormAt:
+def logistics(x: Float[np.ndarray, " step"]) -> FormAt:
+    """A level, and beside it a sum of logistics: a height, a center and a log width for each."""
     # beyond these a width makes no difference: a step, and a straight line
     narrowest, widest = np.log(np.diff(x).min()) - 7, np.log(np.ptp(x)) + 7
 
     def at(parameters: Float[np.ndarray, " parameter"]) -> Form:
-        before, height, center, log_width = parameters
+        height, center, log_width = parameters[1:].reshape(-1, 3).T[..., None]
         width = np.exp(np.clip(log_width, narrowest, widest))
         z = np.clip((x - center) / width, -500, 500)
         share = expit(z)
         slope = height * share * (1 - share) / width
-        return Form(before + height * share, np.stack([np.ones_like(x), share, -slope, -slope * z * width]), slope)
+        of_each = np.stack([share, -slope, -slope * z * width], axis=1).reshape(-1, len(x))
+        values = parameters[0] + (height * share).sum(axis=0)
+        return Form(values, np.vstack([np.ones_like(x), of_each]), slope.sum(axis=0))
 
     return at
 
 
-def _start(x: Float[np.ndarray, " step"], curve: Float[np.ndarray, " step"]) -> Float[np.ndarray, " 4"]:
+def start_of_logistic(x: Float[np.ndarray, " step"], curve: Float[np.ndarray, " step"]) -> Float[np.ndarray, " 4"]:
     """The best of a grid of centers and widths, whose two levels are found by linear least squares."""
     centers = np.linspace(x[0], x[-1], 51)[1:-1, None, None]
     widths = np.geomspace(np.diff(x).min() / 3, np.ptp(x) / 2, 16)[:, None]

@@ -30,6 +30,7 @@ MIN_EVALUATIONS = 10
 MAX_EVALUATIONS = 400
 _ROUNDS = 2
 _AUTOCORRELATIONS = np.linspace(-0.5, 0.98, 75)
+_FEWER_AUTOCORRELATIONS = _AUTOCORRELATIONS[2::4]  # beside a smooth remainder, whose variance is searched as well
 _GROWTHS = (0.0, 1.0, 10.0, 100.0, 1000.0)
 _SMALLEST_DEVIATION = 1e-6  # of a curve's range: below it, a better fit is a matter of rounding
 
@@ -68,10 +69,10 @@ class Noise:
         started[..., 0] /= np.sqrt(1 - self.autocorrelation**2)
         return np.asarray(signal.lfilter([1.0], [1.0, -self.autocorrelation], started)) * self.scale
 
-    def quantile(self, confidence: float, n_parameters: int) -> float:
+    def quantile(self, confidence: float, n_parameters: float) -> float:
         """Of t with the degrees of freedom that the autocorrelation leaves, two-sided."""
         n, rho = len(self.scale), min(self.autocorrelation, 0.95)
-        freedom = min(n - n_parameters, max(n * (1 - rho) / (1 + rho), 1.0))
+        freedom = max(min(n - n_parameters, n * (1 - rho) / (1 + rho)), 1.0)
         return float(stats.t.ppf((1 + confidence) / 2, freedom))
 
 
@@ -127,14 +128,15 @@ def fit_form(
     independent = Noise(0.0, np.ones_like(curve), 1.0)
     parameters = _least_squares(curve, form_at, np.asarray(start, dtype=np.float64), independent)
     form = form_at(parameters)
-    noise, _ = _law(curve - form.values, form, size)
+    noise = likeliest_law(curve - form.values, form, size).noise
     generalized, law = parameters, Noise(noise.autocorrelation, independent.scale, 1.0)
     for _ in range(_ROUNDS):
         generalized = _least_squares(curve, form_at, generalized, law)
-        law, log_likelihood = _law(curve - form_at(generalized).values, None, size)
+        found = likeliest_law(curve - form_at(generalized).values, None, size)
+        law = found.noise
     # the parameters of this law are its variance and its autocorrelation
     k, n = len(parameters) + searched + 2, len(curve)
-    bic = k * np.log(n) * n / (n - k - 2) - 2 * log_likelihood
+    bic = k * np.log(n) * n / (n - k - 2) - 2 * found.log_likelihood
     return CurveFit(parameters, form, noise, float(bic))
 
 
@@ -171,41 +173,70 @@ def _least_squares(curve: np.ndarray, form_at: FormAt, start: np.ndarray, noise:
     return np.asarray(found.x)
 
 
-def _law(residual: np.ndarray, form: Form | None, curve_range: float) -> tuple[Noise, float]:
-    """The most likely law of the residuals, and its log likelihood (up to a constant that all forms share).
+@dataclass(frozen=True)
+class LikeliestLaw:
+    """Of residuals: the law, its log likelihood (up to a constant that all forms share), and the ratio for bends."""
+
+    noise: Noise
+    log_likelihood: float
+    ratio: float
+
+
+def likeliest_law(
+    residual: Float[np.ndarray, " step"],
+    form: Form | None,
+    curve_range: float,
+    bends: Float[np.ndarray, "bend step"] | None = None,
+    ratios: Float[np.ndarray, " ratio"] | None = None,
+) -> LikeliestLaw:
+    """The most likely law of the residuals, on a grid.
 
     With the least-squares ``form`` that left them, by restricted likelihood, and with a variance that may grow with
-    its slope; without, by the full likelihood, and of one variance. Sums of products of an AR(1)-whitened series are
-    quadratic in rho, so each growth costs one pass.
+    its slope; without, by the full likelihood, and of one variance. With ``bends``, of the residuals beside a sum of
+    these, whose coefficients are normal with one of ``ratios`` times the variance of an innovation.
+    Sums of products of an AR(1)-whitened series are quadratic in rho, so each growth costs one pass.
     """
-    n, k = len(residual), 0
-    rows, steepness = residual[None], np.zeros(n)
+    n, steepness = len(residual), np.zeros_like(residual)
+    fixed, free = np.empty((0, n)), np.empty((0, n)) if bends is None else bends
+    autocorrelations, ratios = (_AUTOCORRELATIONS, np.ones(1)) if ratios is None else (_FEWER_AUTOCORRELATIONS, ratios)
     if form is not None:
-        k, steepest = len(form.derivatives), np.abs(form.slope).max()
+        steepest = np.abs(form.slope).max()
         steepness = (form.slope / steepest) ** 2 if steepest > 0 else steepness
-        sizes = np.linalg.norm(form.derivatives, axis=1, keepdims=True)
-        rows = np.vstack([form.derivatives / np.where(sizes > 0, sizes, 1), residual])
-    rho = _AUTOCORRELATIONS
+        fixed = unit_rows(form.derivatives)
+    rows, left = np.vstack([fixed, free, residual]), n - len(fixed)
     smallest = (_SMALLEST_DEVIATION * curve_range) ** 2 + np.finfo(float).tiny
-    best: tuple[float, float, np.ndarray, float] | None = None
+    of_autocorrelation, rho = 0.5 * np.log1p(-(autocorrelations**2)), autocorrelations[:, None, None]
+    best: LikeliestLaw | None = None
     for growth in _GROWTHS if np.ptp(steepness) > 0 else _GROWTHS[:1]:
         scale = np.sqrt(1 + growth * steepness)
         scaled = rows / scale
         lagged = scaled[:, 1:] @ scaled[:, :-1].T
         inner = scaled[:, 1:-1] @ scaled[:, 1:-1].T
-        products = scaled @ scaled.T - rho[:, None, None] * (lagged + lagged.T) + rho[:, None, None] ** 2 * inner
-        of_residual = products[:, k, k]
-        log_likelihood = 0.5 * np.log1p(-(rho**2)) - np.log(scale).sum()
-        if k:
-            # a parameter that the curve does not determine (no derivative) is not to make this singular
-            information = products[:, :k, :k] + 1e-10 * np.eye(k)
-            with_residual = products[:, :k, k, None]
-            of_residual = of_residual - (with_residual * np.linalg.solve(information, with_residual)).sum(axis=(1, 2))
-            log_likelihood -= 0.5 * np.linalg.slogdet(information)[1]
-        variance = np.maximum(of_residual / (n - k), smallest)
-        log_likelihood = log_likelihood - (n - k) / 2 * (np.log(variance) + 1)
-        at = int(log_likelihood.argmax())
-        if best is None or log_likelihood[at] > best[0]:
-            best = (float(log_likelihood[at]), float(rho[at]), scale, float(np.sqrt(variance[at])))
+        products = scaled @ scaled.T - rho * (lagged + lagged.T) + rho**2 * inner
+        for ratio in ratios:
+            added = np.diag([*information_added(len(fixed), len(free), ratio), smallest * left])
+            # the pivots of the information bordered by the residual: the last is what its rows leave of the residual
+            pivots = np.diagonal(np.linalg.cholesky(products + added), axis1=1, axis2=2)
+            variance = pivots[:, -1] ** 2 / left
+            log_likelihood = of_autocorrelation - np.log(scale).sum() - np.log(pivots[:, :-1]).sum(axis=1)
+            log_likelihood -= len(free) / 2 * np.log(ratio) + left / 2 * (np.log(variance) + 1)
+            at = int(log_likelihood.argmax())
+            if best is None or log_likelihood[at] > best.log_likelihood:
+                noise = Noise(float(autocorrelations[at]), scale, float(np.sqrt(variance[at])))
+                best = LikeliestLaw(noise, float(log_likelihood[at]), float(ratio))
     assert best is not None
-    return Noise(best[1], best[2], best[3]), best[0]
+    return best
+
+
+def unit_rows(rows: Float[np.ndarray, "row step"]) -> Float[np.ndarray, "row step"]:
+    """Each row over its size; of no size, as it is."""
+    sizes = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(sizes > 0, sizes, 1)
+
+
+def information_added(n_fixed: int, n_bends: int, ratio: float) -> Float[np.ndarray, " row"]:
+    """To the information on each coefficient: that its variance is ``ratio``, for a bend.
+
+    A parameter that the curve does not determine (no derivative) is not to make the information singular.
+    """
+    return np.concatenate([np.full(n_fixed, 1e-10), np.full(n_bends, 1 / ratio)])

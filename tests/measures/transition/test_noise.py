@@ -10,9 +10,9 @@ from probe.measures.transition.noise import (
     MAX_EVALUATIONS,
     Form,
     Noise,
-    _law,
     fit_form,
     forms_without_transition,
+    likeliest_law,
     thinned,
 )
 
@@ -95,7 +95,8 @@ def test_the_law_is_the_most_likely_one_on_its_grid(restricted):
         value = -0.5 * (free * np.log(variance) + np.linalg.slogdet(V)[1] + information + free)
         if value > best:
             best, expected = value, (rho, growth, np.sqrt(variance))
-    law, likelihood = _law(residual, Form(np.zeros(n), derivatives, slope) if restricted else None, 1.0)
+    found = likeliest_law(residual, Form(np.zeros(n), derivatives, slope) if restricted else None, 1.0)
+    law, likelihood = found.noise, found.log_likelihood
     assert likelihood == pytest.approx(best, abs=1e-4)
     assert law.autocorrelation == pytest.approx(expected[0])
     assert law.sigma == pytest.approx(expected[2], rel=1e-4)
@@ -110,7 +111,7 @@ def test_restricted_likelihood_is_less_biased():
     found = []
     for _ in range(150):
         residual = project @ ar1(rng, 40, 0.6)
-        found.append([_law(residual, given, 1.0)[0].autocorrelation for given in (None, form)])
+        found.append([likeliest_law(residual, given, 1.0).noise.autocorrelation for given in (None, form)])
     plain, restricted = np.mean(found, axis=0)
     assert plain < 0.5
     assert restricted == pytest.approx(0.58, abs=0.05)
@@ -124,7 +125,7 @@ def test_bic_counts_parameters_with_the_correction_for_few_evaluations():
     for name, k in (("constant", 3), ("linear", 4)):
         fit = fits[name]
         # the parameters at the generalized fit are not handed back; where rho is small they hardly differ
-        _, likelihood = _law(curve - fit.form.values, None, np.ptp(curve))
+        likelihood = likeliest_law(curve - fit.form.values, None, np.ptp(curve)).log_likelihood
         assert fit.bic == pytest.approx(k * np.log(n) * n / (n - k - 2) - 2 * likelihood, abs=0.2)
     searched = fit_form(curve, lambda p: Form(p[0] * np.ones(n), np.ones((1, n)), np.zeros(n)), np.zeros(1), searched=2)
     assert searched.bic - fits["constant"].bic == pytest.approx(np.log(n) * n * (5 / (n - 7) - 3 / (n - 5)))
