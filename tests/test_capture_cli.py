@@ -139,7 +139,7 @@ def test_a_copy_is_noted(published, tmp_path):
             "error: tokens: got texts and tokens; expected one of them",
         ),
         (["--sites", SITE, "--task", "{p: 1}"], "error: p: got 1; expected a modulus of at least 2"),
-        (["--sites", SITE, "--task", "{q: 7}"], "error: task: .*'q'"),
+        (["--sites", SITE, "--task", "{q: 7}"], "error: p: Field required; q: Unexpected keyword argument"),
         (["--sites", SITE, "--task", "113"], "error: task: got '113'; expected fields as in a batch file"),
         (
             ["--sites", SITE, "--task", "{p: 11}"],

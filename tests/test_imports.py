@@ -10,7 +10,7 @@ import probe
 HEAVY = {"torch", "pandas", "transformer_lens", "xarray", "zarr", "duckdb", "plotly", "scipy", "sympy"}
 NOUNS = [
     *("Batch", "Checkpoint", "GroupComposition", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite"),
-    *("results", "run", "status", "capture", "open_capture", "stream"),
+    *("results", "run", "status", "capture", "few_shot", "open_capture", "stream"),
     *("Addition", "Facts", "Mixture", "Multiplication", "Subtraction", "Text"),
 ]
 

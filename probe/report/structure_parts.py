@@ -93,11 +93,11 @@ def circles_section(model: OneModel) -> Section:
     if model.has("embedding_circle", "circularity") or one_by_one:
         caption = (
             f"{model.source} Circularity of one frequency's circle: the share of the sum of squares in the plane above"
-            f" that turns with k·t; 1 on a circle{_at_half(model)}, .5 on a line, d / (d + n) on average for n tokens of"
-            " noise in d dimensions, as the plane is fitted to it. (The measure of Zhong et al. 2023 by that name is of"
-            " the whole embedding, a mean over its first four principal components.) Excluded loss: on training pairs,"
-            f" this key frequency alone removed from the logits ({NANDA}); it rises as the model comes to rely on the"
-            " frequency."
+            f" that turns with k·t; 1 on a circle{_at_half(model)}, .5 on a line, and on average d / (d + n) for n"
+            " tokens of noise in d dimensions, as the plane is fitted to it. (The measure of Zhong et al. 2023 by that"
+            " name is of the whole embedding, a mean over its first four principal components.) Excluded loss: on"
+            f" training pairs, this key frequency alone removed from the logits ({NANDA}); it rises as the model comes"
+            " to rely on the frequency."
         )
         heading = "Each key frequency over steps"
         panels.append(Panel("key-frequencies", heading, caption, {"": key_frequency_figure(model.rows, model.name)}))

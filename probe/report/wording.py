@@ -122,8 +122,8 @@ def progress_definitions(tasks: Iterable[Task | None], probes: Collection[str]) 
         phases = dict.fromkeys(wording(task).phase for task in tasks if not without_frequencies(task))
         parts.append(
             "logit FVE: share of the variance of the logits, centred over answers and over inputs, that cos w(x) of"
-            f" the key frequencies explain, x = {', '.join(phases)}{_LOG if 'log' in ''.join(phases) else ''}; sum-FVE: that all functions of x"
-            " explain, whatever their frequencies"
+            f" the key frequencies explain, x = {', '.join(phases)}{_LOG if 'log' in ''.join(phases) else ''}; sum-FVE:"
+            " that all functions of x explain, whatever their frequencies"
         )
     if irreps:
         elements = dict.fromkeys(wording(task).element for task in tasks if not without_irreps(task))

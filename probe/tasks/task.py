@@ -128,11 +128,22 @@ def task_from_dict(fields: dict[str, Any]) -> Task:
     Raises:
         ValueError: the family is unknown, or a field is not allowed.
     """
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
     from probe.tasks import FAMILIES
 
     family = fields.get("family")
     if family not in FAMILIES:
         raise ValueError(f"family: got {family!r}; expected one of {', '.join(FAMILIES)}")
-    return TypeAdapter(FAMILIES[family]).validate_python(fields)
+    try:
+        return TypeAdapter(FAMILIES[family]).validate_python(fields)
+    except ValidationError as error:
+        mistakes = error.errors(include_url=False)
+        # what a task refuses itself names the field; pydantic's own words do not
+        said = [
+            mistake["msg"].removeprefix("Value error, ")
+            if mistake["type"] == "value_error"
+            else f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}"
+            for mistake in mistakes
+        ]
+        raise ValueError("; ".join(said)) from error

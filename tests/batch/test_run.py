@@ -29,7 +29,7 @@ from probe.batch.plan import Run
 from probe.batch.results import arrays, results, status
 from probe.batch.run import RunError, run
 from probe.batch.schema import load_batch
-from probe.probes import Array, Row
+from probe.probes import Array, Probe, Row
 from probe.suites import open_suite
 from probe.suites.format import DamagedCheckpointError
 from probe.suites.hooked import HookedTransformer
@@ -292,7 +292,7 @@ def test_the_disk_full_is_said_and_the_same_call_goes_on_afterwards(tmp_path, mo
 
 
 @dataclass(frozen=True)
-class Choosy:
+class Choosy(Probe):
     """A probe of someone else's, which fails on what its field names."""
 
     fails_on: tuple[tuple[str, int], ...] = ()

@@ -4,7 +4,9 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from probe.report import render_report, write_report
@@ -67,6 +69,18 @@ def report(tmp_path_factory):
 @pytest.fixture(scope="module")
 def structure(tmp_path_factory):
     return write_report(structure_data(), tmp_path_factory.mktemp("structure") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory):
+    """A report of models with long names, of which some have many keys and some did not generalize."""
+    sizes = {f"d128-f0.65-lr0.0003-wd{i}": 226_000 for i in range(2)}
+    data = report_data(sizes=sizes, seeds=(0,), never=("d128-f0.65-lr0.0003-wd0-s0",))
+    last = data.results[data.results["metric"] == "is_key"].iloc[:1]
+    keys = [last.assign(key=str(k)) for k in range(1, 40)]
+    path = tmp_path_factory.mktemp("long") / "report.html"
+    path.write_text(render_report(replace(data, results=pd.concat([data.results, *keys]))), "utf-8")
+    return path
 
 
 @pytest.fixture
@@ -191,6 +205,43 @@ def test_page_fits_its_window(browser, report, structure, width, which):
     )
     assert widths
     assert max(widths) <= width
+    page.close()
+
+
+def test_the_buttons_of_a_figure_cover_nothing_of_it(opened, structure):
+    reader = opened(structure.with_name(f"structure-{CYCLIC}.html"))
+    ends = reader.page.evaluate(
+        """[...document.querySelectorAll(".plot")].map((plot) => [".modebar", ".main-svg"].map(
+            (part) => plot.querySelector(part).getBoundingClientRect()).map((at) => [at.top, at.bottom, at.height]))"""
+    )
+    assert len(ends) > 10
+    for (_, bottom, height), (top, *_) in ends:
+        assert height > 10
+        assert bottom <= top
+
+
+@pytest.mark.parametrize("width", [1000, 1200, 1400])
+def test_tables_of_long_names_show_all_their_columns(browser, long_names, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    Reader(page, long_names)
+    for table in ("models-table", "sizes-table"):
+        inside, shown, names = page.evaluate(
+            f"""(() => {{ const table = document.getElementById("{table}"), cells = table.querySelectorAll("tbody th");
+            return [table.scrollWidth, table.parentElement.clientWidth,
+                    [...cells].map((cell) => [cell.scrollWidth, cell.clientWidth])] }})()"""
+        )
+        assert inside <= shown
+        assert all(text <= cell for text, cell in names)
+    page.close()
+
+
+def test_a_table_that_scrolls_shows_it(browser, long_names):
+    page = browser.new_page(viewport={"width": 500, "height": 900})
+    Reader(page, long_names)
+    scrolls = "document.querySelector('.scroll:has(#models-table)')"
+    assert page.evaluate(f"{scrolls}.scrollWidth > {scrolls}.clientWidth")
+    assert page.evaluate(f"getComputedStyle({scrolls}).backgroundImage").count("gradient") == 4
+    assert page.evaluate(f"getComputedStyle({scrolls}).backgroundAttachment") == "local, local, scroll, scroll"
     page.close()
 
 

@@ -12,13 +12,14 @@ from probe.report import (
     circle_figure,
     final_accuracy_figure,
     loss_figure,
+    panels,
     progress_figure,
     spectrum_figure,
     transition_figure,
 )
 from probe.report.frames import slider_steps
-from probe.report.panels import axis_id, placed
-from probe.report.style import PHASES, StepAxis, compact
+from probe.report.panels import axis_id, legend, legends, placed, value_axis
+from probe.report.style import MAX_MARKS, PHASES, StepAxis, compact, mark_of, marks_of
 from probe.scaling import transitions
 from tests.report.synthetic import BUDGET, KEYS, P, report_data
 
@@ -219,6 +220,62 @@ def test_step_zero_has_a_place_on_the_logarithmic_axis():
     assert list(axis([0, 10, 1000])) == [5, 10, 1000]
     assert list(axis.layout["ticktext"]) == ["0", "10", "100", "1k"]
     assert axis.spread(np.array([0, 10, 100, 1000]), 2).tolist() == [True, False, False, True]
+
+
+def test_steps_before_the_first_lie_between_it_and_zero():
+    axis = StepAxis(np.array([0, 20, 40, 100]))
+    steps = np.array([-1, 0, 1, 5, 10, 19, 20, 33, 100])
+    places = axis(steps)
+    assert axis.start == places[1] == 10
+    assert places[0] == places[1]
+    assert np.all(np.diff(places[1:]) > 0)
+    assert places[4] == 15
+    np.testing.assert_array_equal(places[6:], steps[6:])
+    np.testing.assert_allclose(axis.steps_at(places[1:]), steps[1:])
+
+
+def test_sixteen_marks_are_told_apart_by_any_two_of_their_parts():
+    marks = [mark_of(i) for i in range(16)]
+    assert MAX_MARKS == 16
+    assert len({mark.symbol for mark in marks}) == 16
+    assert len({(mark.color, mark.dash) for mark in marks}) == 16
+    assert marks_of(str(i) for i in range(16)) == {str(i): mark for i, mark in enumerate(marks)}
+
+
+def test_of_more_the_colour_is_the_order():
+    marks = marks_of(f"m{i}" for i in range(40))
+    assert len({(mark.color, mark.symbol) for mark in marks.values()}) == 40
+    light = [sum(int(mark.color[i : i + 2], 16) for i in (1, 3, 5)) for mark in marks.values()]
+    assert light == sorted(light)
+    assert [trace.name for trace in legends(marks)] == ["m0", "m39"]
+    assert [trace.name for trace in legends(marks_of("ab"))] == ["a", "b"]
+    many = report_data(sizes={f"d{i}": 1000 + i for i in range(20)}, seeds=(0,))
+    figure = progress_figure(many.results)
+    assert len({trace.line.color for trace in traces(figure, xaxis="x", mode="lines+markers")}) == 20
+    assert [trace.name for trace in figure.data if trace.x[0] is None] == ["d0 · 1k", "d19 · 1.02k"]
+
+
+@pytest.mark.parametrize(("values", "exponents"), [([1e-9, 2e-9], "e"), ([0.0, 3e-3], "e"), ([0.5, 2.0], None)])
+def test_small_values_are_written_with_exponents(values, exponents):
+    for scale in ("log", "share", "linear"):
+        assert value_axis("loss in nats", scale, pd.Series(values)).get("exponentformat") == exponents
+    assert "exponentformat" not in value_axis("loss in nats", "linear", pd.Series([0.0, np.nan]))
+
+
+def test_a_long_legend_has_room_for_all_its_rows():
+    axis = StepAxis([0, 1])
+
+    def margin(names):
+        layout = panels.grid(["one"])
+        figure = panels.finish(layout, axis, [legend(mark_of(0), name, name) for name in names])
+        assert figure.layout.height - 345 == (figure.layout.margin.t or 64) - 64
+        return figure.layout.margin.t or 64
+
+    assert margin(["a", "b"]) == 64
+    assert margin(["some name of a model"] * 4) == 64 + 22  # three of the widest fit beside each other
+    assert margin(["some name of a model"] * 6) == 64 + 22
+    assert margin(["some name of a model"] * 7) == 64 + 44
+    assert margin(["a", "x" * 200]) == 64 + 22
 
 
 @pytest.mark.parametrize(

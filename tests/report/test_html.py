@@ -206,7 +206,7 @@ def degraded() -> dict[str, tuple]:
         ),
         "no Fourier form": (
             replace(full, results=results[~is_fourier & (results["probe"] != "embedding_spectrum")]),
-            "no key frequencies were found",
+            "probe key_frequencies not asked for",
             ["accuracy", "loss", "progress", "final-accuracy", "time"],
         ),
         "performance only": (

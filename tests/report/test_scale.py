@@ -9,6 +9,7 @@ import pytest
 from probe.report import final_accuracy_figure, render_report, transition_figure, verdict
 from probe.report.overview import models_table
 from probe.report.scale import in_size_alone
+from probe.report.sections import sections
 from probe.scaling import by_size, transitions
 from tests.report.synthetic import report_data
 from tests.report.test_html import Page, figures
@@ -127,6 +128,15 @@ def test_the_verdict_compares_sizes_only_where_they_are_all_that_differs(sizes, 
     said = verdict(table, by_size(table), of_size=False)
     assert not any("Median step of generalization" in sentence for sentence in said.sentences)
     assert "seeds a group" in said.caveat
+
+
+def test_more_groups_than_marks_are_said_to_be_in_order():
+    data = report_data(sizes={f"d{i}": 1000 + i for i in range(17)}, seeds=(0,), never=())
+    (panel,) = sections(data, transitions(data.results))[1].panels
+    assert "Of more than 16 sizes the colour is the order, from dark to light." in panel.caption
+    few = replace(data, results=data.results[data.results["model"] != "d3-s0"])
+    (panel,) = sections(few, transitions(few.results))[1].panels
+    assert "the colour is the order" not in panel.caption
 
 
 def test_one_evaluation_is_a_bound_and_not_a_date():

@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from probe.report import (
+    circle_figure,
     component_loss_figure,
     diagonal_share_figure,
     head_figure,
@@ -61,7 +63,7 @@ def test_spectrum_is_that_of_the_probe_asked_for(results, probe):
 
 def test_each_key_frequency_has_its_circularity_and_the_loss_without_it(results):
     figure = key_frequency_figure(results, CYCLIC)
-    assert titles(figure) == ["circularity of the embedding's circle", "excluded loss, this frequency removed"]
+    assert titles(figure) == ["circularity of each frequency's circle", "excluded loss, this frequency removed"]
     for k in KEYS:
         close(
             line(figure, titles(figure)[0], f"k={k}").y,
@@ -172,7 +174,7 @@ def test_heads_have_their_frequency_and_its_share(results):
         assert (points.xaxis, share.xaxis) == ("x", "x2")
         expected = values(results, CYCLIC, "attention_frequencies", "frequency", name)
         assert [int(text) for text in points.text] == expected
-        assert np.abs(np.asarray(points.y) - expected).max() < 0.7
+        assert np.abs(np.asarray(points.y) - expected).max() < 0.25  # nearer to its frequency than to the next
         shares = values(results, CYCLIC, "attention_frequencies", "share", name)
         close(share.y, shares)
         assert np.all(np.diff(points.marker.size) >= 0)  # as the shares rise
@@ -181,6 +183,20 @@ def test_heads_have_their_frequency_and_its_share(results):
     assert len(at_last) == 4  # heads 0 and 3 have the same frequency and do not hide each other
     assert [mark.text for mark in figure.layout.annotations[2:]] == ["◂3", "◂7", "◂12"]
     assert [mark.y for mark in figure.layout.annotations[2:]] == list(KEYS)
+
+
+@pytest.mark.parametrize(("n", "k", "labels"), [(24, 12, 2), (24, 8, 3), (24, 5, 12), (23, 5, 12)])
+def test_tokens_in_one_place_have_one_label(n, k, labels):
+    plane = np.stack([np.cos(2 * np.pi * k * np.arange(n) / n), np.sin(2 * np.pi * k * np.arange(n) / n)], axis=-1)
+    circles = xr.DataArray(plane[None, None], dims=("step", "frequency", "token", "axis"), coords={"frequency": [k]})
+    (tokens,) = circle_figure(circles.assign_coords(step=[0])).data
+    named = {}
+    for text, x, y in zip(tokens.text, tokens.x, tokens.y, strict=True):
+        if text:
+            named.setdefault((round(float(x), 6), round(float(y), 6)), []).append(text)
+    assert all(len(texts) == 1 for texts in named.values())
+    assert len(named) == labels
+    assert all(text.endswith(", …") == (np.gcd(n, k) > 1) for (text,) in named.values())
 
 
 # --- logits ---

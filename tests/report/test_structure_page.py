@@ -14,6 +14,7 @@ from probe.report import (
     render_structure,
     report_pages,
 )
+from probe.report.meanings import MEASURES, meaning_of
 from tests.report.synthetic_structure import CYCLIC, GROUP, POLYNOMIAL, arrays, structure_data
 from tests.report.test_html import Page, figures
 
@@ -160,6 +161,18 @@ def test_what_was_not_reached_is_said_with_the_budget(data):
     assert headline(render_structure(earlier, CYCLIC)).startswith("Not memorized within 50 steps")
 
 
+@pytest.mark.parametrize(("steps", "said"), [((500,), "only"), ((100, 500), "first")])
+def test_what_was_there_at_the_first_evaluation_was_reached_by_then(data, steps, said):
+    few = replace(data, results=data.results[data.results["step"].isin(steps)])
+    html = render_structure(few, CYCLIC)
+    assert headline(html).startswith(f"Memorized by its {said} evaluation, step {steps[0]}")
+    evaluated = "step 500 (1 evaluation)" if len(steps) == 1 else "steps 100 to 500 (2 evaluations)"
+    assert facts(html)["Evaluated"] == evaluated
+    for panel in ("neuron-clusters", "heads-frequency", "other-measures"):
+        (spec,) = figures(html)[panel].values()
+        assert bool(spec["layout"].get("shapes")) == (len(steps) > 1)
+
+
 def test_a_model_that_diverged_is_said_to_have(data):
     results = data.results.copy()
     late = (results["model"] == CYCLIC) & (results["step"] >= 200)
@@ -206,13 +219,13 @@ def test_without_an_array_its_panel_is_left_out_and_said(data, array, panel, say
 
 def test_what_is_not_about_a_model_is_said_once(pages):
     notes = missing(page_of(pages, GROUP))
-    assert [text for text in notes if "cyclic group" in text] == [
-        "Frequencies: the results hold no frequencies of what this model computes (probes key_frequencies,"
-        " fourier_progress, embedding_circle, neuron_frequencies, attention_frequencies, logit_spectrum; they need an"
-        " operation that is an addition in a cyclic group)."
+    assert [text for text in notes if text.startswith("Frequencies:")] == [
+        "Frequencies: probes key_frequencies, fourier_progress, embedding_circle, neuron_frequencies,"
+        " attention_frequencies, logit_spectrum found nothing."
     ]
-    assert any("irreps" in text and "irrep_power" in text for text in missing(page_of(pages, CYCLIC)))
-    assert any("algorithm, representation, complexity" in text for text in notes)
+    assert any("irrep_power" in text for text in missing(page_of(pages, CYCLIC)))
+    others = "probes algorithm, representation found nothing; probes complexity, fourier_probe not asked for"
+    assert f"Other measures: {others}." in notes
 
 
 @pytest.mark.parametrize(("probe", "panel"), [("irrep_progress", "irrep-logits"), ("irrep_power", "irrep-shares")])
@@ -237,6 +250,31 @@ def test_every_measure_without_a_figure_of_its_own_is_drawn(data, pages):
     (spec,) = figures(html)["other-measures"].values()
     assert len(spec["layout"]["annotations"]) == 24
     assert "Not drawn: number_19, number_20" in html
+
+
+def test_other_measures_are_defined_and_short_chains_are_warned_of(data):
+    def caption(r_hat):
+        mine = data.results[data.results["metric"] == "effective_rank"]
+        wandering = mine.assign(probe="complexity", metric="llc_r_hat", value=r_hat)
+        mappings = mine.assign(probe="complexity", metric="linear_mapping_number")
+        html = render_structure(replace(data, results=pd.concat([data.results, wandering, mappings])), CYCLIC)
+        (spec,) = figures(html)["other-measures"].values()
+        assert "linear mapping number" in [title["text"] for title in spec["layout"]["annotations"]]
+        axes = [axis["title"]["text"] for name, axis in spec["layout"].items() if name.startswith("yaxis")]
+        assert "linear mappings" in axes
+        assert not any("_" in text for text in axes)
+        return unescape(re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)[-1])
+
+    n = (data.results["metric"] == "effective_rank").sum()
+    said = caption([1.5, 1.2, *[1.0] * (n - 2)])
+    for clause in ("Gradient symmetricity: cosine", "; effective rank of W_E: exp", "; linear mapping number: 2^"):
+        assert clause in said
+    assert "R-hat is above 1.1 at 2 of 13 steps (steps 0, 1): the chains are too short there" in said
+    assert "at every step" in caption([1.2] * n)
+    assert "R-hat is above" not in caption([1.1] * n)
+    for metric in ("clock_fve", "pizza_fve"):
+        assert "negative" in meaning_of("algorithm", metric).unit
+    assert all(meaning.clause for meaning in MEASURES.values())
 
 
 def test_the_orders_of_a_polynomial_are_a_choice(pages):

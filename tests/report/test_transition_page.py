@@ -11,23 +11,18 @@ import pandas as pd
 import pytest
 
 from probe.report import ReportData
-from probe.report.fits import fit_figure, logistic
 from probe.report.foresight import SCORES, foresight_figure, foresight_sentences
 from probe.report.fraction import fraction_figure, law_text
-from probe.report.leads import lead_figure, lead_text
 from probe.report.phase_map import COLORS, LETTERS, phase_map_figure
-from probe.report.timeline import timeline_figure
 from probe.report.transition import has_transition, render_transition, transition_sections
 from probe.report.transition_parts import MAX_CHOICES
-from probe.scaling.fits import fit_table
 from probe.scaling.foresight import foresight
 from probe.scaling.fractions import fraction_laws
-from probe.scaling.leads import lead_table, leads_over_runs, run_leads
 from probe.scaling.outcomes import outcomes
 from probe.scaling.transitions import transitions
+from probe.tasks import ModularArithmetic
 from tests.report.synthetic_transition import (
     CRITICAL,
-    FVE,
     GINI,
     LOSS,
     PHASES,
@@ -38,8 +33,6 @@ from tests.report.synthetic_transition import (
 )
 from tests.report.test_html import Page, figures
 
-NO_SETTINGS = pd.DataFrame()
-
 
 def data_of(results: pd.DataFrame) -> ReportData:
     return ReportData(results=results, suite="synthetic", batch_yaml="", command="probe run")
@@ -48,11 +41,6 @@ def data_of(results: pd.DataFrame) -> ReportData:
 @pytest.fixture(scope="module")
 def results():
     return three_seeds(n_late=1)
-
-
-@pytest.fixture(scope="module")
-def runs(results):
-    return run_leads(results)
 
 
 @pytest.fixture(scope="module")
@@ -68,139 +56,6 @@ def foretold():
 
 def named(plot, name):
     return next(trace for trace in plot.data if trace.name == name)
-
-
-# --- one axis ---
-
-
-def test_rows_of_the_timeline_are_ordered_by_date_and_end_at_their_way(results, runs):
-    plot = timeline_figure(results, runs, ["d8-s0"])
-    lines = {trace.name: trace for trace in plot.data if trace.mode == "lines"}
-    assert list(lines) == ["logit FVE", "test loss", "test accuracy", "Gini of the spectrum of W_E"]
-    for row, trace in zip((3, 2, 1, 0), lines.values(), strict=True):
-        start = list(trace.customdata[:, 0]).index(100)
-        assert trace.y[start] == pytest.approx(row)  # at memorization nothing of the way is covered
-        assert np.mean(trace.y[-9:]) == pytest.approx(row + 0.72, abs=0.01)
-    loss = results[(results["model"] == "d8-s0") & (results["metric"] == "loss") & (results["key"] == "test")]
-    np.testing.assert_allclose(lines["test loss"].customdata[:, 1], loss["value"])
-    labels = plot.layout.yaxis.ticktext
-    assert labels[2] == "<b>test accuracy</b><br><span style='font-size:10px'>0.02 → 1</span>"
-    diamonds = next(trace for trace in plot.data if trace.name.startswith("half"))
-    table = lead_table(runs.of(["d8-s0"])).set_index("measure").loc[list(lines)]
-    np.testing.assert_allclose(diamonds.x, table["date"])
-    np.testing.assert_allclose(diamonds.x - diamonds.error_x.arrayminus, table["date_low"])
-    np.testing.assert_allclose(diamonds.x + diamonds.error_x.array, table["date_high"])
-    np.testing.assert_allclose(diamonds.y, plot.layout.yaxis.tickvals)
-
-
-def test_of_several_runs_medians_are_drawn(results, runs):
-    models = ["d8-s0", "d8-s1", "d8-s2"]
-    plot = timeline_figure(results, runs, models)
-    singles = [named(timeline_figure(results, runs, [model]), "test accuracy") for model in models]
-    place = [trace.name for trace in plot.data if trace.mode == "lines"].index("test accuracy")
-    assert place == 2
-    np.testing.assert_allclose(
-        named(plot, "test accuracy").y, np.median([trace.y for trace in singles], axis=0), atol=1e-5
-    )
-    dates = lead_table(runs).query("measure == 'test accuracy' and model in @models")["date"]
-    diamonds = next(trace for trace in plot.data if trace.name.startswith("half"))
-    assert diamonds.x[2] == pytest.approx(dates.median())
-    assert diamonds.x[2] + diamonds.error_x.array[2] == pytest.approx(dates.max())
-    shaded = [shape.x1 for shape in plot.layout.shapes if shape.type == "rect"]
-    assert shaded[0] == 100
-
-
-def test_a_measure_without_a_transition_is_last_and_has_no_diamond(results, runs):
-    plot = timeline_figure(results, runs, ["d8-s3"])
-    diamonds = next(trace for trace in plot.data if trace.name.startswith("half"))
-    assert len(diamonds.x) == 0
-    with pytest.raises(ValueError, match=r"models: .* memorized"):
-        timeline_figure(results, runs, ["nobody"])
-
-
-# --- leads ---
-
-
-def test_the_forest_plot_shows_medians_intervals_and_runs(runs):
-    plot = lead_figure(runs)
-    over = leads_over_runs(runs)
-    median = named(plot, "median over runs, 95 % interval")
-    np.testing.assert_allclose(median.x, over["lead"])
-    np.testing.assert_allclose(median.x - median.error_x.arrayminus, over["low"])
-    np.testing.assert_allclose(median.x + median.error_x.array, over["high"])
-    assert list(median.y) == [2, 1, 0]
-    assert list(plot.layout.yaxis.ticktext) == list(over["measure"])
-    points = named(plot, "one run")
-    assert len(points.x) == 9
-    table = lead_table(runs).dropna(subset="lead")
-    rows = dict(zip(over["measure"], median.y, strict=True))
-    for x, y, (model, measure, *_) in zip(points.x, points.y, points.customdata, strict=True):
-        assert x == table.set_index(["model", "measure"]).loc[(model, measure), "lead"]
-        assert 0 < rows[measure] - y < 0.5
-    assert [(shape.x0, shape.x1) for shape in plot.layout.shapes] == [(0, 0)]
-
-
-def test_a_measure_that_shows_no_transition_says_so():
-    table = run("d8-s0", 600, {FVE: (400, 0.0, 0.9), GINI: (math.inf, 0.3, 0.6)})
-    plot = lead_figure(run_leads(table))
-    assert [note.text for note in plot.layout.annotations] == ["◂ no transition"]
-    assert [trace.name for trace in plot.data] == ["lead, 95 % interval"]
-    with pytest.raises(ValueError, match="generalized"):
-        lead_figure(run_leads(table).of([]))
-
-
-BASE = {"measure": "logit FVE", "n": 3, "n_earlier": 3, "n_told": 2, "n_without_transition": 0, "n_censored": 0}
-
-
-@pytest.mark.parametrize(
-    ("row", "text"),
-    [
-        (
-            {"lead": 150.0, "low": 100.0, "high": 200.0},
-            "logit FVE: leads test accuracy by 150 [100, 200] steps; it moved first in 3 of 3 runs, in 2 by more than"
-            " the uncertainty of the dates.",
-        ),
-        (
-            {"lead": -50.0, "low": -math.inf, "high": 10.0, "n_earlier": 0, "n_without_transition": 1},
-            "logit FVE: lags test accuracy by 50 [-10, ∞] steps; it moved first in 0 of 3 runs; no transition in 1.",
-        ),
-        ({"lead": -math.inf, "n_without_transition": 2}, "logit FVE: no transition in 2 of 3 runs."),
-        ({"lead": math.nan, "n": 0}, "logit FVE: no run that holds it generalized."),
-    ],
-)
-def test_leads_are_said_in_words(row, text):
-    assert lead_text(pd.Series(BASE | row)) == text
-
-
-# --- fits ---
-
-
-def test_the_fitted_curve_runs_through_the_evaluations(results):
-    fits = fit_table(results, ("test accuracy", "logit FVE"))
-    plot = fit_figure(results, fits, "d8-s1")
-    assert [note.text for note in plot.layout.annotations] == ["test accuracy", "logit FVE"]
-    evaluations = [trace for trace in plot.data if trace.mode == "markers"]
-    assert len(evaluations) == 2
-    for points, (_, fit) in zip(evaluations, fits[fits["model"] == "d8-s1"].iterrows(), strict=True):
-        kept = points.customdata >= fit["first"]
-        np.testing.assert_allclose(logistic(fit, points.customdata[kept]), points.y[kept], atol=0.02)
-        marked = logistic(fit, fit[["start", "date", "end"]].to_numpy(dtype=float))
-        covered = (marked - fit["before"]) / (fit["after"] - fit["before"])
-        np.testing.assert_allclose(covered, [0.1, 0.5, 0.9])
-    curves = [trace for trace in plot.data if trace.mode == "lines"]
-    assert [curve.x[0] for curve in curves] == [12.5, 100.0]  # step 0 is at half of the first positive step
-    dates = [shape for shape in plot.layout.shapes if shape.type == "line"]
-    np.testing.assert_allclose([line.x0 for line in dates], fits.loc[fits["model"] == "d8-s1", "date"])
-    assert [line.xref for line in dates] == ["x", "x2"]
-    shaded = [shape for shape in plot.layout.shapes if shape.type == "rect"]
-    np.testing.assert_allclose([s.x0 for s in shaded], fits.loc[fits["model"] == "d8-s1", "low"])
-    np.testing.assert_allclose([s.x1 for s in shaded], fits.loc[fits["model"] == "d8-s1", "high"])
-    assert plot.layout.yaxis.title.text == "share right"
-    none = fit_figure(results, fits, "d8-s3")
-    assert not none.layout.shapes
-    assert [trace.mode for trace in none.data] == ["markers"]
-    with pytest.raises(ValueError, match="model: no fit of 'd9'"):
-        fit_figure(results, fits, "d9")
 
 
 # --- fractions ---
@@ -316,6 +171,13 @@ def test_scores_are_said_in_words(foretold):
     assert f"at {gains} of {len(table)} steps" in said[2]
 
 
+def test_dates_are_predicted_in_whole_sentences(foretold):
+    told = np.where(np.isfinite(foretold.table["concordance"]), 0.6, np.nan)
+    text = " ".join(foresight_sentences(replace(foretold, table=foretold.table.assign(concordance_low=told))))
+    assert "Which of two runs generalizes first is predicted better than by chance at " in text
+    assert "When is" not in text
+
+
 # --- the page ---
 
 
@@ -380,6 +242,37 @@ def test_every_figure_names_its_axes_and_its_source(results):
             for plot in panel.choices.values():
                 assert plot.layout.xaxis.title.text
                 assert plot.layout.yaxis.title.text
+
+
+def test_why_nothing_was_to_be_foreseen_is_said_in_own_words():
+    tables = [run(f"d8-s{seed}", math.inf, seed=seed) for seed in range(20)]
+    (left_out,) = [s for s in transition_sections(data_of(pd.concat(tables))) if s.id == "left-out"]
+    (said,) = [text for text in left_out.missing if text.startswith("Was it to be foreseen?")]
+    assert "0 of 20 runs generalized, and at no step are there enough runs" in said
+    assert "step of at" not in said
+    assert "generalized: no" not in said
+    few = pd.concat(tables)
+    few = few[(few["key"] != "test") | (few["model"] != "d8-s0")]
+    (left_out,) = [s for s in transition_sections(data_of(few)) if s.id == "left-out"]
+    assert "Was it to be foreseen? Left out: it takes 20 runs or more with train and test accuracy to tell." in (
+        left_out.missing
+    )
+
+
+def test_runs_that_are_trained_on_every_pair_have_no_test_accuracy():
+    table = pd.concat([run("d8-s0", 600, {LOSS: (500, 8.0, 0.1)}), run("d8-s1", 600, {GINI: (500, 0.1, 0.6)})])
+    table = table[(table["model"] == "d8-s0") | (table["key"] != "test")]
+
+    def notes(given, questions=None):
+        found = transition_sections(replace(data_of(given), questions=questions or {}))
+        return " ".join(text for section in found for text in section.missing)
+
+    every = {"d8-s1": ModularArithmetic(5, train_fraction=1.0), "d8-s0": ModularArithmetic(5, train_fraction=0.5)}
+    assert "d8-s1 (train or test accuracy was not measured)" in notes(table)
+    assert "d8-s1 (every pair is trained on, so there is no test accuracy)" in notes(table, every)
+    alone = table[table["model"] == "d8-s1"]
+    assert "Which runs generalize: every pair is trained on, so there is no test accuracy." in notes(alone, every)
+    assert "Which runs generalize: train or test accuracy was not measured." in notes(alone)
 
 
 def test_sizes_are_offered_beside_all_runs():

@@ -117,10 +117,9 @@ def test_the_overview_names_what_every_task_adds_up_to(data):
 
 
 def test_only_measures_that_are_there_are_defined():
-    assert progress_definitions([S4], {"irrep_progress", "weights"}).startswith(
-        "Restricted loss keeps only the key irr"
-    )
-    assert "frequenc" not in progress_definitions([S4], {"irrep_progress", "weights"})
+    said = progress_definitions([S4], {"irrep_progress", "weights"})
+    assert said.startswith("Restricted loss keeps only the key irreps of the final step")
+    assert "frequenc" not in said
     assert progress_definitions([SUM], {"weights"}) == "Squared weights: of all parameters"
 
 
@@ -130,7 +129,7 @@ def test_only_measures_that_are_there_are_defined():
 def test_the_two_circularities_are_told_apart_and_said_right(data):
     said = captions(page_of(data, CYCLIC, ModularArithmetic(24, "a+b", 0.7)))
     assert "Circularity of one frequency's circle" in said
-    assert "1 on a circle (at k = 12 = n/2, of two places in turn), .5 on a line, d / (d + n) on average for n" in said
+    assert "1 on a circle (at k = 12 = n/2, of two places in turn), .5 on a line, and on average d / (d + n)" in said
     assert "a mean over its first four principal components" in said
     assert "of two places" not in captions(page_of(data, CYCLIC, SUM))
     t, k = np.arange(31), 3
