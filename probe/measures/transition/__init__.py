@@ -8,8 +8,9 @@
 * ``forecasting``    whether and when a run will generalize, from measures up to a step, scored on held-out runs
 * ``critical``       time to generalize against train fraction, and the fraction below which it never happens
 
-``curves`` checks what they are given, ``noise`` is the law of the deviations that fits rest on, ``censored`` and
-``concordance`` are regression and ranking of times of which some are only known to be late.
+``curves`` checks what they are given, ``noise`` is the law of the deviations that fits rest on, ``course`` tells what a
+curve does from noise, ``censored`` and ``concordance`` are regression and ranking of times of which some are only known
+to be late.
 """
 
 from probe.measures.transition.critical import (

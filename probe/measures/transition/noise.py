@@ -2,7 +2,8 @@
 
 What a curve does beside a form (noise of evaluation, instabilities, and the form not being quite right) is not
 independent from one evaluation to the next, and it is larger where the curve is steep: an accuracy of 0 or 1 hardly
-varies. Intervals that ignore this are several times too narrow. So:
+varies. Intervals that ignore this are several times too narrow (those of a form that is far from right are too wide:
+`probe.measures.transition.course` tells what a curve does beside it from noise). So:
 
 1. the form is fitted by least squares;
 2. the law of the deviations is estimated from the residuals: first-order autoregressive from one evaluation to the

@@ -4,7 +4,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.special import expit
+from sklearn.isotonic import isotonic_regression
 
 from probe.measures.intervals import Interval
 from probe.measures.transition import Lead, LeadTimes, lead_times, leads_over_seeds
@@ -185,6 +189,46 @@ def test_the_closest_monotone_curve():
         after = next(j for j in range(30) if fit[j] >= share)
         expected = at[after - 1] + 10 * (share - fit[after - 1]) / (fit[after] - fit[after - 1])
         assert _share_dates(at, curve[None], share)[0] == pytest.approx(expected)
+
+
+@given(
+    arrays(np.float64, (4, 12), elements=st.integers(-3, 8).map(float)),
+    st.lists(st.integers(1, 900), min_size=12, max_size=12, unique=True),
+    st.sampled_from([0.11, 0.47, 0.5, 0.93]),
+)
+def test_dates_are_those_of_isotonic_regression(curves, at, share):
+    at = np.sort(at).astype(float)
+    found = _share_dates(at, curves, share)
+    for curve, date in zip(curves, found, strict=True):
+        way = curve[at >= at[-1] - (at[-1] - at[0]) / 10].mean() - curve[0]
+        covered = isotonic_regression((curve - curve[0]) / way) if way else np.zeros(12)
+        if (np.abs(covered - share) < 1e-9).any():
+            continue  # any step of a plateau at the share
+        after = int(np.searchsorted(covered, share))
+        expected = (
+            at[-1] if after == 12 else np.interp(share, covered[after - 1 : after + 1], at[after - 1 : after + 1])
+        )
+        assert date == pytest.approx(expected)
+
+
+def test_measures_without_transition_change_nothing_for_others():
+    rng = np.random.default_rng(8)
+    one = {"m": moves(2000) + 0.02 * rng.normal(size=len(STEPS))}
+    alone = lead_times(STEPS, ACCURACY, one)
+    among = lead_times(STEPS, ACCURACY, {"noise": rng.normal(size=len(STEPS)), **one, "flat": np.zeros(len(STEPS))})
+    assert among.measures["m"] == alone.measures["m"]
+    assert among.accuracy == alone.accuracy
+    assert [among.measures[name].date for name in ("noise", "flat")] == [None, None]
+
+
+def test_the_interval_of_a_measures_date_is_the_same_whether_the_run_generalizes():
+    rng = np.random.default_rng(9)
+    measure = moves(2000) + 0.05 * rng.normal(size=len(STEPS))
+    dates = [lead_times(STEPS, accuracy, {"m": measure}).measures["m"].date for accuracy in (ACCURACY, 0.9 * ACCURACY)]
+    assert dates[1].estimate == dates[0].estimate
+    widths = [date.high - date.low for date in dates]  # of other draws
+    assert widths[1] == pytest.approx(widths[0], rel=0.3)
+    assert min(widths) > spacing(2000)
 
 
 def test_a_curve_that_never_covers_the_share_is_dated_last():

@@ -69,6 +69,7 @@ def test_degrees_of_freedom():
     independent, strong = (Noise(rho, np.ones(40), 1.0) for rho in (0.0, 0.9))
     assert independent.quantile(0.95, 4) == pytest.approx(stats.t.ppf(0.975, 36))
     assert strong.quantile(0.95, 4) == pytest.approx(stats.t.ppf(0.975, 40 * 0.1 / 1.9))
+    assert independent.quantile(0.95, 39.7) == strong.quantile(0.95, 39.0) == pytest.approx(stats.t.ppf(0.975, 1))
     assert Noise(0.98, np.ones(400), 1.0).quantile(0.95, 4) == pytest.approx(stats.t.ppf(0.975, 400 * 0.05 / 1.95))
 
 
