@@ -117,7 +117,8 @@ def test_an_end_of_text_that_only_the_configuration_says(tmp_path, loaded):
 
 
 @pytest.mark.parametrize(
-    "said", [{"repetition_penalty": 50.0}, {"num_beams": 3}, {"do_sample": True, "temperature": 9.0}, {"max_length": 1}]
+    "said",
+    [{"no_repeat_ngram_size": 1}, {"num_beams": 3}, {"do_sample": True, "temperature": 9.0}, {"max_length": 1}],
 )
 def test_what_a_configuration_says_of_generation_is_not_asked_for(tmp_path, said):
     read = rigged.made([*rigged.WORDS, *"0123456789"])
@@ -131,7 +132,7 @@ def test_what_a_configuration_says_of_generation_is_not_asked_for(tmp_path, said
 
 def test_nor_what_the_model_has_been_told(loaded):
     model, tokenizer, _ = loaded(chain("times", "4", "4"))
-    model.original_model.generation_config.repetition_penalty = 50.0
+    model.original_model.generation_config.no_repeat_ngram_size = 1
     assert answered(model, tokenizer, "times", max_new_tokens=6) == ["444444"]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
 
 import probe
 from probe.fewshot import asking
@@ -279,6 +280,24 @@ def test_a_copy_of_other_weights_is_warned_about(tmp_path):
     with pytest.warns(UserWarning, match="at step 2 has the weights of step 1, so one of them is not what it claims"):
         found = probe.few_shot(tmp_path, out=tmp_path / "out", **ASKED)
     assert found.items["step"].unique().tolist() == [1, 2]
+
+
+def test_two_models_with_the_same_weights_are_two_models(tmp_path):
+    for name in ("one", "two"):
+        rigged.save(tmp_path / name, {":": "12"})
+    found = probe.few_shot(tmp_path, out=tmp_path / "out", models=["one", "two"], **ASKED)
+    assert found.items["model"].unique().tolist() == ["one", "two"]
+    assert len(items_in(tmp_path / "out")) == 4
+
+
+def test_tokenizers_that_do_not_say_all_of_themselves_are_not_taken_for_the_same(tmp_path, monkeypatch):
+    for name, without in (("one", ()), ("two", (24,))):
+        rigged.save(tmp_path / name, {":": "12"}, read=rigged.tokenizer(without=without))
+    monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False)
+    with pytest.warns(UserWarning, match=r"the tokenizer of two splits 24 .*\(24 into 2 tokens, most into 1 token\)"):
+        table = probe.few_shot(tmp_path, operands="23-25", partners="1", shots=0, progress=False).by_operand
+    n_tokens = table.groupby("model")["n_tokens"].agg(list)
+    assert n_tokens.to_dict() == {"one": [1, 1, 1], "two": [1, 2, 1]}
 
 
 def test_a_tokenizer_that_ends_every_text(tmp_path):

@@ -152,6 +152,7 @@ def test_the_prompts_of_fewer_examples_begin_as_those_of_more():
         assert one.endswith(f"\n{question}")
         assert four.startswith(one.removesuffix(question))
         assert len(four.split("\n")) == 5
+    assert questions(operands="0-9", shots=1).prompts(1) == asked.prompts(1)
 
 
 def test_facts_in_any_order():
