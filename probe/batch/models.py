@@ -24,7 +24,16 @@ from probe.activations.inputs import Inputs
 from probe.batch.source import mistakes, written
 from probe.suites import Suite, open_suite
 from probe.suites.architecture import Architecture, Shape
-from probe.tasks import Addition, Facts, GroupComposition, ModularArithmetic, Multiplication, Subtraction
+from probe.tasks import (
+    Addition,
+    Facts,
+    GroupComposition,
+    Mixture,
+    ModularArithmetic,
+    Multiplication,
+    Subtraction,
+    Text,
+)
 from probe.training.ensemble import Member, check_fit
 from probe.training.settings import TrainingSettings
 
@@ -42,7 +51,7 @@ def _family(task: Any) -> Any:
     return task
 
 
-_AnyTask = ModularArithmetic | GroupComposition | Multiplication | Addition | Subtraction | Facts
+_AnyTask = ModularArithmetic | GroupComposition | Multiplication | Addition | Subtraction | Facts | Mixture | Text
 TaskSpec = Annotated[Annotated[_AnyTask, Field(discriminator="family")], BeforeValidator(_family)]
 
 
@@ -156,13 +165,15 @@ class TrainedSuite(Strict):
             )
 
     def _task_label(self, i: int) -> list[str]:
-        """What tells a task from the others: the fields in which they differ, of which the split if nothing else."""
+        """What tells a task from the others: as few fields as will do, of which the split if nothing else."""
         tasks = [_flat(asdict(task)) for task in self.tasks]
         every = dict.fromkeys(field for task in tasks for field in task)
-        differing = [field for field in every if len({task.get(field) for task in tasks}) > 1]
-        telling = [field for field in differing if field not in ("split", "seed")]
-        if len({tuple(task.get(field) for field in telling) for task in tasks}) < len(tasks):
-            telling = differing
+        last = ("split", "seed", "digest")
+        telling: list[str] = []
+        for field in sorted(every, key=lambda field: (field in last, not field.endswith("kind"))):
+            together = {tuple(task.get(name) for name in (*telling, field)) for task in tasks}
+            if len(together) > len({tuple(task.get(name) for name in telling) for task in tasks}):
+                telling.append(field)
         # a model's name is that of a folder
         words = {"-": "minus", "*": "times", "/": "over", "^": ""}
         values = (tasks[i][field] for field in telling if field in tasks[i])
@@ -184,6 +195,8 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Fields of a task and of what it consists of, by dotted names, as text."""
     flat: dict[str, str] = {}
     for name, value in fields.items():
+        if isinstance(value, tuple) and any(isinstance(part, dict) for part in value):
+            value = {str(i): part for i, part in enumerate(value)}
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
     return flat
 

@@ -12,7 +12,18 @@ from probe.report import ReportData, report_pages
 from probe.report.frames import slider_steps
 from probe.report.pages import OVERVIEW
 from probe.suites.trained import TrainedModel
-from probe.tasks import Duplicated, Facts, GroupComposition, ModularArithmetic, OperandWeights, Task, Uniform, Zipf
+from probe.tasks import (
+    Duplicated,
+    Facts,
+    GroupComposition,
+    Mixture,
+    ModularArithmetic,
+    OperandWeights,
+    Task,
+    Text,
+    Uniform,
+    Zipf,
+)
 from probe.tasks.arithmetic import Arithmetic
 from probe.tasks.frequency import Frequency
 
@@ -70,6 +81,15 @@ def in_words(task: Task) -> str:
             return (
                 f"a {task.sign} b of {operands} ({task.notation} numbers), shown {_often(task.frequency)},"
                 f" {100 * task.held_out:g} % held out"
+            )
+        case Mixture():
+            shares = sum(part.share for part in task.parts)
+            parts = (f"{100 * part.share / shares:.3g} % {part.name} ({in_words(part.task)})" for part in task.parts)
+            return f"a mixture of {'; '.join(parts)}"
+        case Text():
+            return (
+                f"{len(task.tokens):,} sequences of {task.length} tokens ({task.n_tokens:,} in the vocabulary), shown"
+                f" {_often(task.frequency)}, {100 * task.held_out:g} % held out"
             )
         case _:
             return task.family

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -40,7 +40,7 @@ class Text(Task):
         frequency: how often each sequence is shown in one pass over the training data.
         held_out: share of the sequences, at every frequency, that is never shown.
         seed: of what is drawn.
-        digest: SHA-256 of the sequences: found if not given, else checked, so that a run goes on with the same text.
+        digest: SHA-256 of the documents: found if not given, else checked, so that a run goes on with the same text.
 
     Raises:
         ValueError: a field is outside what is said above, there are fewer than two sequences, or the corpus is not the
@@ -71,27 +71,27 @@ class Text(Task):
         n = len(self._sequences)
         if n < 2:
             raise ValueError(f"corpus: {n} sequences of {self.length} tokens; expected two or more: a smaller length")
-        found = hashlib.sha256(np.ascontiguousarray(self._sequences).tobytes()).hexdigest()
+        found = self._read.digest
         if self.digest not in ("", found):
             raise ValueError(f"corpus: {self.corpus} is not the text of digest {self.digest[:12]}; it has changed")
         object.__setattr__(self, "digest", found)
         _ = self.train_mask  # refuses a frequency that shows nothing
 
     @property
-    def _read(self) -> "tuple[str, Int[np.ndarray, 'sequence token']]":
+    def _read(self) -> "_Corpus":
         addresses = (self.corpus,) if isinstance(self.corpus, str) else self.corpus
         return _tokenized(tuple(find_shards(addresses)), self.text_field, self.n_tokens, self.length)
 
     @cached_property
     def _sequences(self) -> Int[np.ndarray, "sequence token"]:
-        return self._read[1]
+        return self._read.sequences
 
     @property
     def tokenizer(self) -> "Tokenizer":
         """What makes tokens of text, and text of tokens."""
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_str(self._read[0])
+        return Tokenizer.from_str(self._read.tokenizer)
 
     @property
     def d_vocab(self) -> int:
@@ -132,11 +132,16 @@ class Text(Task):
         return {"train": self.train_mask, "test": ~self.train_mask, "all": everything}
 
 
+class _Corpus(NamedTuple):
+    """A corpus as it is trained on: the tokenizer as JSON, and the digest of its documents."""
+
+    tokenizer: str
+    sequences: Int[np.ndarray, "sequence token"]
+    digest: str
+
+
 @lru_cache(maxsize=2)
-def _tokenized(
-    shards: tuple[Shard, ...], text_field: str, n_tokens: int, length: int
-) -> tuple[str, Int[np.ndarray, "sequence token"]]:
-    """The tokenizer as JSON, and the sequences."""
+def _tokenized(shards: tuple[Shard, ...], text_field: str, n_tokens: int, length: int) -> _Corpus:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     documents = [document for shard in shards for document in _documents(shard, text_field)]
@@ -154,7 +159,8 @@ def _tokenized(
     stream = np.concatenate([np.array([*one.ids, 0]) for one in encoded]) if encoded else np.zeros(0, dtype=np.int64)
     n = max(0, (len(stream) - 1) // length)
     rows = np.lib.stride_tricks.sliding_window_view(stream, length + 1)[::length][:n] if n else stream[:0].reshape(0, 1)
-    return tokenizer.to_str(), np.ascontiguousarray(rows)
+    digest = hashlib.sha256("\n".join(documents).encode()).hexdigest()
+    return _Corpus(tokenizer.to_str(), np.ascontiguousarray(rows), digest)
 
 
 def _documents(shard: Shard, text_field: str) -> Iterator[str]:

@@ -46,7 +46,9 @@ def test_files_of_any_kind_are_the_same_task(corpus, tmp_path):
     (tmp_path / "c.txt.gz").write_bytes(gzip.compress(("\n".join(DOCUMENTS) + "\n").encode()))
     pq.write_table(pa.table({"body": DOCUMENTS}), tmp_path / "c.parquet")
     for name in ("c.jsonl", "c.txt.gz", "c.parquet"):
-        assert Text(str(tmp_path / name), length=16, n_tokens=400, text_field="body").digest == task.digest, name
+        other = Text(str(tmp_path / name), length=16, n_tokens=400, text_field="body")
+        assert other.digest == task.digest, name
+        assert (other.tokens == task.tokens).all(), name
     halves = [tmp_path / "a.txt", tmp_path / "b.txt"]
     for path, part in zip(halves, (DOCUMENTS[:20], DOCUMENTS[20:]), strict=True):
         path.write_text("\n".join(part) + "\n", encoding="utf-8")
