@@ -204,7 +204,8 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 class FolderSuite(Strict):
     """A suite that is there: what ``probe.open_suite`` opens at an address, with the same options.
 
-    ``task``: what models are asked that were not trained here.
+    ``task``: what models are asked that were not trained here. ``part``: of models that were trained here on a mixture,
+    the one task of it that is measured.
     """
 
     source: Literal["folder"]
@@ -214,6 +215,7 @@ class FolderSuite(Strict):
     config: dict[str, Any] | str | None = None
     mapping: dict[str, str] | str | None = None
     step: int | None = None
+    part: str | None = None
 
     @field_validator("path")
     @classmethod

@@ -5,6 +5,7 @@
 ``suite``         Suite, Model and Checkpoint: what there is, without loading it
 ``opening``       from a path or name to the suite there
 ``trained``       models that were trained here
+``part``          models that were trained on a mixture, as models of one of its tasks
 ``pretrained``    models in transformers' format, in local folders
 ``weight_files``  which of such a folder's files hold the weights, and their hash
 ``families``      what published families call their checkpoints, and how they were trained

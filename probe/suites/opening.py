@@ -7,6 +7,7 @@ from probe import storage
 from probe.suites.configs import Config
 from probe.suites.hub import names_on_hub, read_hub
 from probe.suites.mappings import NameMapping
+from probe.suites.part import PartModel
 from probe.suites.pretrained import lacking, read_pretrained
 from probe.suites.statedicts import read_state_dicts
 from probe.suites.suite import Model, Suite
@@ -35,6 +36,7 @@ def open_suite(
     config: Config = None,
     mapping: NameMapping = None,
     step: int | None = None,
+    part: str | None = None,
 ) -> Suite:
     """The suite at an address: models trained here, in transformers' format, as bare state dicts, or on the hub.
 
@@ -53,6 +55,7 @@ def open_suite(
         task: what models are asked that were not trained here.
         config, mapping, step: of state dicts: what they do not say of the model, how their tensors are named and laid
             out, and the step of a file, as ``read_state_dicts`` takes them.
+        part: of models that were trained here on a mixture, the one task of it that they are taken as models of.
 
     Returns:
         Models are named after their folder or file, or after the last part of their name on the hub.
@@ -70,7 +73,7 @@ def open_suite(
     of_state_dicts = {"config": config, "mapping": mapping, "step": step}
     names = [] if place.endswith(SUFFIXES) else names_on_hub(place)
     if names and not storage.exists(place):
-        _refuse("a name on the hub", **of_state_dicts)
+        _refuse("a name on the hub", **of_state_dicts, part=part)
         if mirror is not None:
             _refuse("a mirror, of which nothing is deleted", keep=keep)
         repos = [f"{name}-deduped" for name in names] if deduped else names
@@ -94,6 +97,10 @@ def open_suite(
     _refuse("a folder", deduped=deduped or None, mirror=mirror, keep=keep)
     if trained:
         _refuse("models that were trained here, which say it", tokens_per_step=tokens_per_step, task=task)
+    else:
+        _refuse("models that were not trained here", part=part)
+    if part is not None:
+        models = [PartModel.of(model, part) for model in trained]
     return Suite.of(place, models, steps)
 
 

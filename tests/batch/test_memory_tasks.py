@@ -71,6 +71,25 @@ def test_every_part_of_a_mixture_is_scored_by_itself(tmp_path):
     assert in_words(task).startswith("a mixture of 20 % rare (a+b mod 7, 50 % of the pairs")
 
 
+def test_probes_of_one_task_are_measured_on_that_part_of_a_mixture(tmp_path):
+    mixed = probe.run(batch_of(MIXED), out=str(tmp_path / "mixed"), workers=1)
+    data = {
+        "name": "rare",
+        "suite": {"source": "folder", "path": f"{mixed}/suite", "part": "rare"},
+        "probes": ["performance", "recall", "key_frequencies", "fourier_progress"],
+    }
+    folder = probe.run(parse_batch(yaml.safe_dump(data), "rare.yaml"), out=str(tmp_path / "rare"), workers=1)
+    alone, whole = probe.results(folder), probe.results(mixed)
+    shown = alone.query("metric == 'exposures' and key == 'train'").set_index("step")["value"]
+    shown_whole = whole.query("metric == 'exposures' and key == 'rare/train'").set_index("step")["value"]
+    assert shown.to_dict() == shown_whole.to_dict()
+    assert (alone["probe"] == "fourier_progress").sum() > 0
+    assert set(alone["n_params"]) == set(whole["n_params"])
+    assert "What is memorized" in (tmp_path / "rare" / "memorization.html").read_text()
+    with pytest.raises(BatchError, match=r"part: got 'scarce'; expected one of rare, rest"):
+        parse_batch(yaml.safe_dump({**data, "suite": {**data["suite"], "part": "scarce"}}), "rare.yaml")
+
+
 def test_a_text_is_trained_on_and_every_sequence_accounted_for(tmp_path):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("".join(f"line {i} of a corpus that says {i * 7}\n" for i in range(200)))
