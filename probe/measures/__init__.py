@@ -10,11 +10,13 @@ dimensions unless said otherwise.
 * ``fourier``          Fourier structure on Z_p: spectra, key frequencies, logit cosines, restricted and excluded loss
 * ``groups``           the same for any finite group, by irreducible representations
 * ``cube``             the logit cube of a group's operation, on which both rest
+* ``surviving``        what is still known when part of a network is taken away
 * ``algorithm``        clock or pizza: symmetricity, irrelevance, circularity
 * ``representation``   parallelograms, neighbours, dimension, similarity between steps and sizes, each beside a null
 * ``transition``       from curves to dates: phases, change points, lead times, early warning, critical fraction
 * ``complexity``       learning coefficient, curvature of the loss, number of linear mappings
-* ``intervals``        bootstrap intervals over seeds
+* ``intervals``        intervals over seeds: by bootstrap, and Student's
+* ``shares``           intervals of shares: exact, and Wilson's
 * ``folds``            which examples are held out together; scores, their intervals and differences
 * ``moments``          means and products of activations and targets, accumulated batch by batch
 * ``linear``           ridge probes of every entry and target at once, from moments

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from probe.measures.arrays import at_first, number, valid
 from probe.measures.performance import accuracy, cross_entropy
+from probe.measures.surviving import surviving_share
 
 Centring = Literal["none", "classes", "inputs", "double"]
 
@@ -68,6 +69,9 @@ class Progress:
         excluded_loss: on the **trained** inputs, without the projections that the restricted loss keeps, all taken out
             together.
         excluded_loss_each: the same with one key taken out at a time.
+        surviving: of the **trained** inputs that are answered rightly, the share that still is without these
+            projections (`surviving_share`), which is known without the algorithm; ``_low`` and ``_high``: its interval.
+        surviving_test: the same of the other inputs, the control.
         fve: share of the doubly centred logits' sum of squares in the directions of `algorithm_loss`.
         fve_directions: share, each answer's mean left out, in the functions that the restricted loss keeps.
         fve_any_key: share of the doubly centred logits that is any function of a b c^-1, whatever the keys.
@@ -89,6 +93,12 @@ class Progress:
     excluded_loss_test: Any
     excluded_loss_all: Any
     excluded_loss_each: dict[Any, Any]
+    surviving: Any
+    surviving_low: Any
+    surviving_high: Any
+    surviving_test: Any
+    surviving_test_low: Any
+    surviving_test_high: Any
     fve: Any
     fve_directions: Any
     fve_any_key: Any
@@ -195,16 +205,18 @@ class LogitCube:
         amplitudes = self.class_products(components)[..., list(chosen)] / self.n
         flat, answers = self.logits.flatten(-3, -2), self.table.flatten()
         loss = _by_subset(cross_entropy(flat, answers), train)
-        right = _by_subset(accuracy(flat, answers), train)
+        right = accuracy(flat, answers)
+        rightly = _by_subset(right, train)
         restricted = self._loss_by_product(kept + self.bias.unsqueeze(-2), train)
         algorithm = self._loss_by_product((amplitudes @ classes)[..., self._quotients], train)
-        excluded = _by_subset(cross_entropy(flat - kept[..., answers, :], answers), train)
+        without = flat - kept[..., answers, :]
+        excluded = _by_subset(cross_entropy(without, answers), train)
         return {
             "train_loss": loss[0],
             "test_loss": loss[1],
             "all_loss": loss[2],
-            "train_accuracy": right[0],
-            "test_accuracy": right[1],
+            "train_accuracy": rightly[0],
+            "test_accuracy": rightly[1],
             "restricted_loss": restricted[2],
             "restricted_loss_train": restricted[0],
             "restricted_loss_test": restricted[1],
@@ -215,6 +227,7 @@ class LogitCube:
             "excluded_loss_test": excluded[1],
             "excluded_loss_all": excluded[2],
             "excluded_loss_each": self._excluded_each(components, chosen, train),
+            **_surviving(right, accuracy(without, answers), train),
             "fve": self.fve(components, chosen, "double"),
             "fve_directions": self.fve_directions(components, chosen, "inputs"),
             "fve_any_key": self.fve_quotient(),
@@ -312,6 +325,16 @@ def checked_mask(train_mask: Bool[Tensor | np.ndarray, "n n"], n: int, one: str 
         which = f"every {one}" if mask.all() else f"no {one}"
         raise ValueError(f"train_mask: true for {which} given, expected some inputs to be trained on and some not")
     return mask
+
+
+def _surviving(
+    right: Float[Tensor, "*batch input"], still: Float[Tensor, "*batch input"], train: Bool[Tensor, "n n"]
+) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for name, mask in (("surviving", train.flatten()), ("surviving_test", ~train.flatten())):
+        parts = surviving_share(right[..., mask], still[..., mask])
+        found |= {f"{name}{end}": part for end, part in zip(("", "_low", "_high"), parts, strict=True)}
+    return found
 
 
 def _by_subset(values: Float[Tensor, "*batch input"], train: Bool[Tensor, "n n"]) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,13 +1,16 @@
-"""Bootstrap intervals over seeds, for values that may be censored."""
+"""Intervals over seeds, or over whatever else gave values that are independent of each other."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from scipy.special import stdtrit
 from torch import Tensor
 
 RESAMPLES = 9999
@@ -62,6 +65,18 @@ def bootstrap_interval(
     resampled = reduce(data[chosen], axis=1)
     low, high = np.quantile(resampled, (tail, 1 - tail), method="inverted_cdf")
     return Interval(estimate, float(low), float(high), n)
+
+
+def t_interval(values: Float[Tensor, " estimate"], confidence: float) -> Interval:
+    """Mean of two or more independent values, and Student's interval of it.
+
+    Raises ValueError for a confidence outside (0, 1).
+    """
+    check_confidence(confidence)
+    values, n = values.to(torch.float64), len(values)
+    mean = values.mean().item()
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * values.std().item() / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n)
 
 
 def check_confidence(confidence: float) -> None:

@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probe.measures.complexity.flat_weights import FlatWeights, Weights, checked_loss, flatten
-from probe.measures.complexity.mean_interval import t_interval
-from probe.measures.intervals import Interval
+from probe.measures.intervals import Interval, t_interval
 
 # up to this many weights the whole matrix costs no more than Lanczos
 DENSE = 64

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from probe.measures.complexity.flat_weights import Weights, checked_loss, flatten
 from probe.measures.complexity.langevin import Target, mala, sgld
-from probe.measures.complexity.mean_interval import t_interval
+from probe.measures.intervals import t_interval
 
 # fewer steps than this do not find a step size
 SHORTEST_TUNING = 100

@@ -2,6 +2,7 @@
 
 * ``exactness``    whether an answer is right to the last token, and M, the share of facts of which that is so
 * ``beyond_rule``  M*, what is right on trained facts beyond what a rule gets right, and memory by poison
+* ``separation``   how well losses tell facts that were shown from others
 * ``exposures``    T(N, tau), and the exposures that each fact took
 * ``survival``     the share learned by so many exposures where some facts, or seeds, never got there
 * ``power_law``    T against the number of parameters
@@ -37,7 +38,6 @@ from probe.measures.memorization.counterfactual import CounterfactualMemorizatio
 from probe.measures.memorization.difficulty import EqualDifficulty, fit_equal_difficulty
 from probe.measures.memorization.exactness import (
     AnswerCorrectness,
-    Share,
     answers_correct,
     memorized_share,
     share_over_seeds,
@@ -68,6 +68,7 @@ from probe.measures.memorization.gap import FrequencyGap, frequency_gap
 from probe.measures.memorization.power_law import PowerLaw, fit_power_law
 from probe.measures.memorization.ranks import rank_correlation
 from probe.measures.memorization.saturation import Capacity, fit_capacity
+from probe.measures.memorization.separation import LossSeparation, loss_separation
 from probe.measures.memorization.survival import LearnedCurve, kaplan_meier
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "Forgetting",
     "FrequencyGap",
     "LearnedCurve",
+    "LossSeparation",
     "MemorizationScore",
     "MemorizedBits",
     "NeighbourContrast",
@@ -93,7 +95,6 @@ __all__ = [
     "PoisonMemory",
     "PowerLaw",
     "RisingAccuracy",
-    "Share",
     "accuracy_by_exposure",
     "answers_correct",
     "arithmetic_features",
@@ -109,6 +110,7 @@ __all__ = [
     "fit_power_law",
     "frequency_gap",
     "kaplan_meier",
+    "loss_separation",
     "memorization_score",
     "memorized_share",
     "memory_beyond_rule",

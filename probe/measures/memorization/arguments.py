@@ -1,4 +1,4 @@
-"""What measures of the frequency effect are given of every fact, checked, and how they hand back an estimate."""
+"""What measures of memorization are given of every fact, checked, and how they hand back an estimate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe.measures.arrays import checked, number, valid
-from probe.measures.memorization.exactness import checked_correct
 
 Exposures = Float[np.ndarray | Tensor, " fact"]
 Clusters = Int[np.ndarray | Tensor, " fact"] | Int[np.ndarray | Tensor, "fact 2"]
@@ -28,7 +27,7 @@ class Estimate:
         value: the estimate.
         low: lower end.
         high: upper end.
-        n: of facts, or what else the estimate is made from.
+        n: of facts, of seeds, or of what else the estimate is made from.
     """
 
     value: Any
@@ -41,6 +40,15 @@ def estimate(parts: Iterable[np.ndarray], n: int, like: Tensor) -> Estimate:
     """A value and the ends of its interval, each [*batch], as they are handed back, on the device of ``like``."""
     value, low, high = (number(torch.as_tensor(np.asarray(x, dtype=np.float64), device=like.device)) for x in parts)
     return Estimate(value, low, high, n)
+
+
+def checked_correct(correct: Any, field: str, dims: str = "*batch fact") -> Float[Tensor, "*batch fact"]:
+    """Whether facts are right, as float64 0 and 1; a ValueError that names ``field`` for anything else."""
+    values = checked(correct, field, dims)
+    neither = (values != 0) & (values != 1)
+    if neither.any():
+        raise ValueError(f"{field}: {values[neither][0].item():g} given, expected 0 or 1, or booleans")
+    return values
 
 
 def checked_outcomes(

@@ -17,7 +17,9 @@ from jaxtyping import Float
 
 from probe.measures.arrays import number
 from probe.measures.intervals import check_confidence
-from probe.measures.memorization.exactness import Correct, Share, checked_correct, clopper_pearson, share_of
+from probe.measures.memorization.arguments import Estimate, checked_correct
+from probe.measures.memorization.exactness import Correct, share_of
+from probe.measures.shares import clopper_pearson
 
 Counts = Float[np.ndarray, "*batch"]
 
@@ -37,8 +39,8 @@ class BeyondRule:
     value: Any
     low: Any
     high: Any
-    trained: Share
-    unseen: Share
+    trained: Estimate
+    unseen: Estimate
 
 
 def memory_beyond_rule(trained: Correct, unseen: Correct, confidence: float = 0.95) -> BeyondRule:
@@ -82,9 +84,9 @@ class PoisonMemory:
         other: share answered with neither.
     """
 
-    taught: Share
-    rule: Share
-    other: Share
+    taught: Estimate
+    rule: Estimate
+    other: Estimate
 
 
 def poison_memory(taught: Correct, rule: Correct, confidence: float = 0.95) -> PoisonMemory:

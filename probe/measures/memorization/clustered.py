@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 from scipy import sparse
-from scipy.special import betaincinv
 from scipy.stats import norm, t
 
 from probe.measures.memorization.arguments import Labels
+from probe.measures.shares import clopper_pearson
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray]  # a value and the ends of its interval, [*batch] each
 
@@ -59,13 +59,14 @@ def share_interval(
     from 1 to 50 %: 95 % intervals covered 91 to 99 %, where those of independent facts covered 39 to 83 %.
     """
     clusters, items = n_clusters(labels), n_items.sum()
-    share = np.rint(accuracy * n_items).sum(-1) / items  # exactly 0 or 1 where all are wrong or right
+    right = np.rint(accuracy * n_items).sum(-1)
+    share = right / items  # exactly 0 or 1 where all are wrong or right
     if labels.ndim == 1 and clusters == items:  # facts that are independent, of one item each
-        return share, *beta_ends(share, items, confidence)
+        return share, *clopper_pearson(right, items, confidence)
     effective = effective_items(
         share, _mean_variance(accuracy, n_items, labels)[1], min(clusters, len(n_items)), items, confidence
     )
-    return share, *beta_ends(share, effective, confidence)
+    return share, *clopper_pearson(share * effective, effective, confidence)
 
 
 def effective_items(
@@ -82,17 +83,6 @@ def effective_items(
     known = (spread > 0) & (np.asarray(clusters) > 1)
     same = np.divide(spread, variance, out=np.full(share.shape, np.inf), where=known & (variance > 0))
     return np.where(known, np.minimum(same * (norm.ppf(tail) / t.ppf(tail, freedom)) ** 2, items), clusters)
-
-
-def beta_ends(
-    share: Float[np.ndarray, "*batch"], n: float | Float[np.ndarray, "*batch"], confidence: float
-) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"]]:
-    """Ends of Clopper and Pearson's interval of a share of n, which need not be whole."""
-    k, tail = share * n, (1 - confidence) / 2
-    some, not_all = share > 0, share < 1
-    low = np.where(some, betaincinv(np.where(some, k, 1), n - k + 1, tail), 0.0)
-    high = np.where(not_all, betaincinv(k + 1, np.where(not_all, n - k, 1), 1 - tail), 1.0)
-    return low, high
 
 
 def difference_interval(first: Parts, second: Parts) -> Parts:

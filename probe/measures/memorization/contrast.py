@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import norm
 from torch import Tensor
 
 from probe.measures.arrays import integers, number
 from probe.measures.intervals import check_confidence
 from probe.measures.memorization.arguments import Estimate, checked_outcomes, estimate
 from probe.measures.memorization.clustered import Parts, difference_interval, mean_interval, share_interval
+from probe.measures.shares import wilson
 
 Accuracy = Float[np.ndarray | Tensor, "*batch operand"]
 Operands = Sequence[int] | Int[np.ndarray | Tensor, " operand"]
@@ -81,7 +81,7 @@ def operand_contrast(
     if first == second:
         raise ValueError(f"second: {second} given, expected another operand than first")
     values = shares.cpu().numpy()
-    found = [_wilson(values[..., place[operand]], items, confidence) for operand in (first, second)]
+    found = [_with_wilson(values[..., place[operand]], items, confidence) for operand in (first, second)]
     one, other = (estimate(ends, items, shares) for ends in found)
     return OperandContrast(one, other, estimate(difference_interval(*found), 2 * items, shares))
 
@@ -122,8 +122,8 @@ def neighbour_contrast(
     clusters, each_has = np.arange(len(chosen)), np.full(len(chosen), float(items))
     found = share_interval(own, each_has, clusters, confidence)
     found_beside = share_interval(beside, 2 * each_has, clusters, confidence)
-    pooled = _wilson(own.mean(-1), items * len(chosen), confidence)
-    pooled_beside = _wilson(beside.mean(-1), 2 * items * len(chosen), confidence)
+    pooled = _with_wilson(own.mean(-1), items * len(chosen), confidence)
+    pooled_beside = _with_wilson(beside.mean(-1), 2 * items * len(chosen), confidence)
     if_alike = difference_interval(pooled, pooled_beside)
     difference = _hull(mean_interval(own - beside, clusters, confidence), if_alike)
     p = _exchange_p_value(values.reshape(-1, len(chosen), 3), seed).reshape(own.shape[:-1])
@@ -147,12 +147,8 @@ def _checked(accuracy: Any, operands: Operands, n_items: int) -> tuple[Tensor, d
     return shares, place, int(each[0])
 
 
-def _wilson(share: np.ndarray, n: int, confidence: float) -> Parts:
-    z = norm.ppf((1 + confidence) / 2)
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    # at 0 and 1 an end is the share itself, but for rounding
-    return share, np.minimum(np.maximum(middle - half, 0), share), np.maximum(np.minimum(middle + half, 1), share)
+def _with_wilson(share: np.ndarray, n: int, confidence: float) -> Parts:
+    return share, *wilson(share * n, n, confidence)
 
 
 def _hull(one: Parts, other: Parts) -> Parts:

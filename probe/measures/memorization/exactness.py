@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.special import betaincinv
 from torch import Tensor
 
-from probe.measures.arrays import checked, number, valid
-from probe.measures.complexity.mean_interval import t_interval
-from probe.measures.intervals import check_confidence
+from probe.measures.arrays import checked, valid
+from probe.measures.intervals import check_confidence, t_interval
+from probe.measures.memorization.arguments import Estimate, checked_correct, estimate
+from probe.measures.shares import clopper_pearson
 
 Correct = Bool[np.ndarray | Tensor, "*batch fact"] | Float[np.ndarray | Tensor, "*batch fact"]
 Tokens = Int[np.ndarray | Tensor, "*batch fact token"]
@@ -35,23 +35,6 @@ class AnswerCorrectness:
 
     exact: Bool[Tensor, "*batch fact"]
     token_share: Float[Tensor, "*batch fact"]
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share and its interval: floats for one model, float64 tensors [*batch] for a batch of them.
-
-    Attributes:
-        value: the share.
-        low: lower end.
-        high: upper end.
-        n: of facts, or of seeds.
-    """
-
-    value: Any
-    low: Any
-    high: Any
-    n: int
 
 
 def answers_correct(predicted: Tokens, answers: Tokens) -> AnswerCorrectness:
@@ -78,7 +61,7 @@ def answers_correct(predicted: Tokens, answers: Tokens) -> AnswerCorrectness:
     return AnswerCorrectness(n_right == n_scored, n_right.to(torch.float64) / n_scored)
 
 
-def memorized_share(correct: Correct, confidence: float = 0.95) -> Share:
+def memorized_share(correct: Correct, confidence: float = 0.95) -> Estimate:
     """M: the share of facts that are answered exactly, of each model, with an interval over facts.
 
     The interval is Clopper and Pearson's (1934, Biometrika 26, 404): it holds the share of all facts of this kind with
@@ -92,7 +75,7 @@ def memorized_share(correct: Correct, confidence: float = 0.95) -> Share:
     return share_of(right.sum(-1), right.shape[-1], confidence)
 
 
-def share_over_seeds(shares: Float[np.ndarray | Tensor, "*seed_and_batch"], confidence: float = 0.95) -> Share:
+def share_over_seeds(shares: Float[np.ndarray | Tensor, "*seed_and_batch"], confidence: float = 0.95) -> Estimate:
     """Mean over seeds of the shares of their models, at every step or whatever else there is, with Student's interval.
 
     Ends are cut at 0 and 1. Seeds that all have one share leave no width: that says that few seeds were asked, not that
@@ -106,40 +89,14 @@ def share_over_seeds(shares: Float[np.ndarray | Tensor, "*seed_and_batch"], conf
     if ((values < 0) | (values > 1)).any():
         raise ValueError(f"shares: {values[(values < 0) | (values > 1)][0]:g} given, expected numbers from 0 to 1")
     means = [t_interval(cell, confidence) for cell in values.reshape(len(values), -1).mT]
-    mean, low, high = (
-        torch.tensor([getattr(one, end) for one in means], dtype=torch.float64, device=values.device)
-        .clamp(0, 1)
-        .reshape(values.shape[1:])
-        for end in ("estimate", "low", "high")
-    )
-    return Share(number(mean), number(low), number(high), len(values))
+    parts = np.array([(one.estimate, one.low, one.high) for one in means]).clip(0, 1).T
+    return estimate(parts.reshape(3, *values.shape[1:]), len(values), values)
 
 
-def checked_correct(correct: Any, field: str, dims: str = "*batch fact") -> Float[Tensor, "*batch fact"]:
-    """Whether facts are right, as float64 0 and 1; a ValueError that names ``field`` for anything else."""
-    values = checked(correct, field, dims)
-    neither = (values != 0) & (values != 1)
-    if neither.any():
-        raise ValueError(f"{field}: {values[neither][0].item():g} given, expected 0 or 1, or booleans")
-    return values
-
-
-def share_of(successes: Float[Tensor, "*batch"], n: int, confidence: float) -> Share:
+def share_of(successes: Float[Tensor, "*batch"], n: int, confidence: float) -> Estimate:
     """Share of n and its Clopper-Pearson interval."""
-    low, high = clopper_pearson(successes.cpu().numpy(), n, confidence)
-    ends = [torch.as_tensor(end, dtype=torch.float64, device=successes.device) for end in (low, high)]
-    return Share(number(successes / n), number(ends[0]), number(ends[1]), n)
-
-
-def clopper_pearson(
-    successes: Float[np.ndarray, "*batch"], n: int, confidence: float
-) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"]]:
-    """Ends of the exact interval of a proportion."""
-    k, tail = np.asarray(successes), (1 - confidence) / 2
-    # betaincinv takes no zero; the interval of none begins at 0, that of all ends at 1
-    low = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, tail), 0.0)
-    high = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1), 1 - tail), 1.0)
-    return low, high
+    k = successes.cpu().numpy()
+    return estimate((k / n, *clopper_pearson(k, n, confidence)), n, successes)
 
 
 def _token_ids(tokens: Any, field: str) -> Int[Tensor, "*batch fact token"]:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from probe.measures.arrays import checked, number
 from probe.measures.intervals import check_confidence
-from probe.measures.memorization.exactness import checked_correct, share_of
+from probe.measures.memorization.arguments import checked_correct
+from probe.measures.memorization.exactness import share_of
 from probe.measures.transition.curves import ROUNDING, Curve, checked_accuracies
 from probe.measures.transition.dates import Curves, generalized_step
 

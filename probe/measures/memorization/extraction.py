@@ -20,7 +20,7 @@ from probe.measures.arrays import valid
 from probe.measures.intervals import check_confidence
 from probe.measures.memorization.arguments import Estimate, Exposures, estimate
 from probe.measures.memorization.clustered import share_interval
-from probe.measures.memorization.exactness import Share, Tokens, answers_correct, memorized_share
+from probe.measures.memorization.exactness import Tokens, answers_correct, memorized_share
 from probe.measures.memorization.frequency import ByExposure, accuracy_by_exposure
 
 CARLINI_TOKENS = 50
@@ -39,7 +39,7 @@ class Extraction:
     """
 
     extractable: Bool[Tensor, "*batch text"]
-    share: Share
+    share: Estimate
     tokens_right: Int[Tensor, "*batch text"]
     by_duplicates: ByExposure | None
 

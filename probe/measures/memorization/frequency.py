@@ -25,8 +25,9 @@ from probe.measures.memorization.arguments import (
     checked_labels,
     checked_outcomes,
 )
-from probe.measures.memorization.clustered import Parts, beta_ends, effective_items, mean_interval, share_interval
+from probe.measures.memorization.clustered import Parts, effective_items, mean_interval, share_interval
 from probe.measures.memorization.exactness import Correct
+from probe.measures.shares import clopper_pearson
 
 Bins = Literal["doubling", "quantile"]
 N_QUANTILES = 10
@@ -183,10 +184,11 @@ def _window_ends(
     n, facts = total(items), (last - first).astype(float)
     share = np.clip(total(np.rint(values * items)) / n, 0, 1)
     if (items == 1).all():
-        return beta_ends(share, n, confidence)
+        return clopper_pearson(share * n, n, confidence)
     square = total(items**2 * values**2) - 2 * share * total(items**2 * values) + share**2 * total(items**2)
     variance = np.maximum(square, 0) / n**2 * facts / np.maximum(facts - 1, 1)
-    return beta_ends(share, effective_items(share, variance, facts, n, confidence), confidence)
+    effective = effective_items(share, variance, facts, n, confidence)
+    return clopper_pearson(share * effective, effective, confidence)
 
 
 def _by_bin(

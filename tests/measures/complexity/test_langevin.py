@@ -14,7 +14,7 @@ from probe.measures.complexity.langevin import (
     sgld,
 )
 from probe.measures.complexity.learning_coefficient import split_r_hat
-from probe.measures.complexity.mean_interval import t_interval
+from probe.measures.intervals import t_interval
 
 
 def quartic_target(center, n_beta, gamma):

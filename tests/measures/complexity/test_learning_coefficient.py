@@ -9,7 +9,7 @@ import torch
 
 from probe.measures.complexity import local_learning_coefficient
 from probe.measures.complexity.learning_coefficient import split_r_hat
-from probe.measures.complexity.mean_interval import t_interval
+from probe.measures.intervals import t_interval
 from tests.measures.complexity.agreement import DOUBLE, agrees, n_beta
 
 

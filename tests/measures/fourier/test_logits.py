@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from probe.measures import cube as cube_module
 from probe.measures.fourier import logit_cosines, logit_fve, logit_fve_directions, progress, sum_fve
@@ -154,6 +155,15 @@ class TestAgainstLoops:
         assert found.excluded_loss_each == pytest.approx(each, abs=1e-12)
         right = L.argmax(-1) == addition(n).numpy()
         assert (found.train_accuracy, found.test_accuracy) == pytest.approx((right[mask].mean(), right[~mask].mean()))
+        still = right & ((L - projection).argmax(-1) == addition(n).numpy())
+        for field, chosen in (("surviving", mask), ("surviving_test", ~mask)):
+            share, n_right = still[chosen].sum() / max(right[chosen].sum(), 1), int(right[chosen].sum())
+            value, low, high = (getattr(found, f"{field}{end}") for end in ("", "_low", "_high"))
+            if n_right:
+                expected = binomtest(int(still[chosen].sum()), n_right).proportion_ci(method="exact")
+                assert (value, low, high) == pytest.approx((share, expected.low, expected.high)), field
+            else:
+                assert np.isnan([value, low, high]).all()
         assert found.keys == keys
         assert found.fve == pytest.approx(logit_fve(L, keys), abs=1e-12)
         assert found.fve_directions == pytest.approx(logit_fve_directions(L, keys), abs=1e-12)

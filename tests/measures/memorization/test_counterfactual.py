@@ -39,6 +39,16 @@ def test_shares_have_the_interval_of_their_spread():
     assert found.without_example.item() == pytest.approx(0.2)
 
 
+def test_models_that_all_know_the_same_part_say_as_much_as_one_trial_each():
+    members = np.array([[True], [True], [True], [True], [False], [False]])
+    found = counterfactual_memorization(members, np.array([[0.5]] * 4 + [[0.0]] * 2))
+    low, high = beta.ppf([0.025, 0.975], [2, 3], [3, 2])  # of 2 in 4
+    assert found.value.item() == 0.5
+    none = 1 - 0.025 ** (1 / 2)  # of 0 in 2
+    assert found.low.item() == pytest.approx(0.5 - np.hypot(0.5 - low, none))
+    assert found.high.item() == pytest.approx(0.5 + (high - 0.5))
+
+
 def test_what_all_models_know_is_no_memory():
     rng = np.random.default_rng(0)
     inside = rng.random((30, 50)) < 0.5
