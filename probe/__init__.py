@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from probe.suites import Checkpoint, Suite, open_suite
     from probe.tasks import (
         Addition,
+        Biographies,
         Facts,
         GroupComposition,
         Mixture,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Addition": "probe.tasks",
     "Batch": "probe.batch.schema",
+    "Biographies": "probe.tasks",
     "Checkpoint": "probe.suites",
     "Facts": "probe.tasks",
     "GroupComposition": "probe.tasks",
@@ -53,6 +55,7 @@ _HOME = {
 __all__ = [
     "Addition",
     "Batch",
+    "Biographies",
     "Checkpoint",
     "Facts",
     "GroupComposition",

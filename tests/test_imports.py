@@ -11,7 +11,7 @@ HEAVY = {"torch", "pandas", "transformer_lens", "xarray", "zarr", "duckdb", "plo
 NOUNS = [
     *("Batch", "Checkpoint", "GroupComposition", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite"),
     *("results", "run", "status", "capture", "few_shot", "open_capture", "stream"),
-    *("Addition", "Facts", "Mixture", "Multiplication", "Subtraction", "Text"),
+    *("Addition", "Biographies", "Facts", "Mixture", "Multiplication", "Subtraction", "Text"),
 ]
 
 
@@ -40,6 +40,19 @@ def test_a_task_needs_no_torch():
     code = "import probe; t = probe.ModularArithmetic(7); t.tokens, t.answers, t.train_mask, t.subsets, t.cyclic_form"
     assert "torch" not in loaded_by(code)
     assert "transformer_lens" not in loaded_by(code)
+
+
+def test_a_task_reads_a_corpus_without_what_counts_it():
+    tell = "import sys, probe.tasks; print(*(m for m in sys.modules if m.startswith(('ahocorasick', 'probe.corpus.'))))"
+    loaded = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True).stdout.split()
+    assert set(loaded) == {"probe.corpus.readers", "probe.corpus.shards", "probe.corpus.streams"}
+    import probe.corpus
+
+    assert set(probe.corpus.__all__) <= set(dir(probe.corpus))
+    for name in probe.corpus.__all__:
+        assert getattr(probe.corpus, name).__name__ == name
+    with pytest.raises(AttributeError, match=r"'probe\.corpus' has no attribute 'count_words'; it offers TermCounts"):
+        _ = probe.corpus.count_words
 
 
 def test_every_noun_is_there_and_listed():

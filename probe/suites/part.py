@@ -54,6 +54,12 @@ class PartModel(TrainedModel):
     def tokens_per_step(self) -> float:  # type: ignore[override]  # as of the whole model
         return self.whole.tokens_per_step
 
+    def examples_seen(self, step: int) -> float:
+        return self.whole.examples_seen(step)
+
+    def tokens_seen(self, step: int) -> float:
+        return self.whole.tokens_seen(step)
+
     @property
     def _mixture(self) -> Mixture:
         assert isinstance(self.whole.task, Mixture)

@@ -94,6 +94,10 @@ class Model(ABC):
         """Whether the weights at a step can be read without being fetched from elsewhere first."""
         return True
 
+    def examples_seen(self, step: int) -> float:
+        """Training examples shown up to a step, repeats counted; ``nan`` where nothing says."""
+        return step * self.examples_per_step
+
     def tokens_seen(self, step: int) -> float:
         """Training tokens shown up to a step, repeats counted; ``nan`` where nothing says."""
         return step * self.tokens_per_step
@@ -151,7 +155,7 @@ class Checkpoint:
     @property
     def examples_seen(self) -> float:
         """Training examples shown so far, repeats counted; ``nan`` where nothing says."""
-        return self.step * self.model.examples_per_step
+        return self.model.examples_seen(self.step)
 
     @property
     def tokens_seen(self) -> float:

@@ -15,7 +15,7 @@ from probe.suites.architecture import Architecture
 from probe.suites.suite import Model
 from probe.suites.tensorfiles import SUFFIXES
 from probe.tasks import Task, task_from_dict
-from probe.training.exposure import exposures_by
+from probe.training.exposure import examples_by, exposures_by
 
 if TYPE_CHECKING:
     from probe.suites.hooked import HookedTransformer
@@ -81,6 +81,12 @@ class TrainedModel(Model):
 
     def location(self, step: int) -> str:
         return suite_format.step_path(self.folder, self.name, step)
+
+    def examples_seen(self, step: int) -> float:
+        return examples_by(self.task, self.config["training"]["batch_size"], step)
+
+    def tokens_seen(self, step: int) -> float:
+        return self.examples_seen(step) * self.architecture.n_ctx
 
     def exposures(self, step: int) -> Int[np.ndarray, " example"]:
         return exposures_by(self.task, self.config["training"]["batch_size"], self.seed, [step])[0]

@@ -6,12 +6,14 @@
 ``splits``      which examples of these are trained on, where some belong together
 ``arithmetic``  arithmetic on whole numbers, each fact shown as often as declared
 ``facts``       random facts about made-up subjects, in several phrasings
+``biographies`` people's attributes told in biographies and asked by questions
 ``text``        a corpus, packed into sequences
 ``mixture``     tasks blended into one training stream
 ``frequency``   how often facts are shown, and which are held out
 """
 
 from probe.tasks.arithmetic import Addition, Multiplication, Subtraction
+from probe.tasks.biographies import Biographies
 from probe.tasks.facts import Facts
 from probe.tasks.frequency import Duplicated, OperandWeights, Table, Uniform, Zipf
 from probe.tasks.groups import GroupComposition
@@ -27,6 +29,7 @@ FAMILIES: dict[str, type[Task]] = {
     "addition": Addition,
     "subtraction": Subtraction,
     "facts": Facts,
+    "biographies": Biographies,
     "mixture": Mixture,
     "text": Text,
 }
@@ -36,6 +39,7 @@ __all__ = [
     "FAMILIES",
     "NOT_SCORED",
     "Addition",
+    "Biographies",
     "Duplicated",
     "Facts",
     "GroupComposition",

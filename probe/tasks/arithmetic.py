@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from probe.tasks.frequency import Frequency, Uniform, declared_exposures, held_out_mask
+from probe.tasks.splits import check_seed
 from probe.tasks.task import NOT_SCORED, Task
 
 SIGNS = "+-"
@@ -63,8 +64,7 @@ class Arithmetic(Task):
             raise ValueError(f"notation: got {self.notation!r}; expected 'whole' or 'digits'")
         if self.split not in ("unordered", "ordered"):
             raise ValueError(f"split: got {self.split!r}; expected 'unordered' or 'ordered'")
-        if self.seed < 0:
-            raise ValueError(f"seed: got {self.seed}; expected 0 or more")
+        check_seed(self.seed)
         if not 0 <= self.poisoned < 1:
             raise ValueError(f"poisoned: got {self.poisoned}; expected a share of 0 or more and below 1")
         words = _words(self.prompt)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from probe.tasks.frequency import Frequency, Uniform, declared_exposures, held_out_mask
+from probe.tasks.splits import check_seed
 from probe.tasks.task import Task, one_token_targets
 
 
@@ -23,6 +24,10 @@ class Facts(Task):
     A fact is trained on in ``trained_phrasings`` of its phrasings, drawn fact by fact, so that every phrasing is
     learned from other facts. In the others a model that knows the fact answers, and one that recites does not.
 
+    Some facts may be a special batch, which is shown in the first passes over the training data and never again, while
+    training goes on on the rest: how it is forgotten is seen in the subset ``special`` (Tirumala et al. 2022, arXiv
+    2205.10770, section 5). It is no part of ``train``, nor of ``exposures``: these are of what is shown to the end.
+
     Args:
         n: subjects.
         relations: attributes of each subject.
@@ -31,6 +36,8 @@ class Facts(Task):
         trained_phrasings: in how many of them a fact is trained on.
         frequency: how often each fact is shown in one pass over the training data, in each of its trained phrasings.
         held_out: share of the facts, at every frequency, that is never shown.
+        special: share of the other facts, at every frequency, that is the special batch; 0 for none.
+        special_passes: in how many passes that batch is shown, 1 or more; 0 where there is none.
         seed: of names, values and all else that is drawn.
 
     Raises:
@@ -46,6 +53,8 @@ class Facts(Task):
     trained_phrasings: int = 1
     frequency: Frequency = field(default_factory=Uniform)
     held_out: float = 0.1
+    special: float = 0.0
+    special_passes: int = 0
     seed: int = 0
     family: Literal["facts"] = field(default="facts", kw_only=True)
 
@@ -57,9 +66,18 @@ class Facts(Task):
             raise ValueError(
                 f"trained_phrasings: got {self.trained_phrasings}; expected at most phrasings, {self.phrasings}"
             )
-        if self.seed < 0:
-            raise ValueError(f"seed: got {self.seed}; expected 0 or more")
-        _ = self.train_mask  # refuses a frequency that shows nothing
+        check_seed(self.seed)
+        if not 0 <= self.special < 1:
+            raise ValueError(f"special: got {self.special}; expected a share, 0 or more and below 1")
+        if self.special_passes < 0 or (self.special_passes > 0) != (self.special > 0):
+            expected = "1 or more, in which the special batch is shown" if self.special else "0 without a special batch"
+            raise ValueError(f"special_passes: got {self.special_passes}; expected {expected}")
+        shown = int((self._times > 0).sum())  # refuses a frequency that shows nothing
+        if self.special and not 0 < round(self.special * shown) < shown:
+            left = "none" if self.special * shown < 1 else "all"
+            raise ValueError(
+                f"special: {self.special} of the {shown} facts that are shown is {left}; expected some, not all"
+            )
 
     @property
     def n_facts(self) -> int:
@@ -96,11 +114,32 @@ class Facts(Task):
         return declared_exposures(self.frequency, facts[:, None], facts, self.seed)
 
     @cached_property
-    def exposures(self) -> Int[np.ndarray, " example"]:
+    def _times(self) -> Int[np.ndarray, " fact"]:
+        """How often each fact is shown in a pass that shows it; 0 where it is held out."""
         held_out = held_out_mask(self._declared, np.arange(self.n_facts), self.held_out, self.seed)
+        return np.where(held_out, 0, self._declared)
+
+    @cached_property
+    def _is_special(self) -> Bool[np.ndarray, " fact"]:
+        mask = np.zeros(self.n_facts, dtype=bool)
+        if self.special:
+            shown = np.flatnonzero(self._times)
+            # by lot among those that are shown, just as facts are held out
+            mask[shown] = held_out_mask(self._times[shown], np.arange(len(shown)), self.special, self.seed)
+        return mask
+
+    @cached_property
+    def exposures(self) -> Int[np.ndarray, " example"]:
+        return self._in_trained_phrasings(np.where(self._is_special, 0, self._times))
+
+    @cached_property
+    def special_exposures(self) -> Int[np.ndarray, " example"]:
+        return self._in_trained_phrasings(np.where(self._is_special, self._times, 0))
+
+    def _in_trained_phrasings(self, times: Int[np.ndarray, " fact"]) -> Int[np.ndarray, " example"]:
         draw = np.random.default_rng((self.seed, 4)).random((self.n_facts, self.phrasings))
         trained = draw.argsort(1).argsort(1) < self.trained_phrasings
-        return np.where(trained, np.where(held_out, 0, self._declared)[:, None], 0).ravel()
+        return np.where(trained, times[:, None], 0).ravel()
 
     @property
     def train_mask(self) -> Bool[np.ndarray, " example"]:
@@ -108,13 +147,13 @@ class Facts(Task):
 
     @cached_property
     def subsets(self) -> dict[str, Bool[np.ndarray, " example"]]:
-        """``train``; ``rephrased``: unseen phrasings of facts that were shown; ``test``: facts never shown; ``all``."""
-        shown = self.exposures.reshape(self.n_facts, self.phrasings).sum(1) > 0
-        known = np.repeat(shown, self.phrasings)
+        """``train``; ``rephrased``: unseen phrasings of these facts; ``special``; ``test``: never shown; ``all``."""
+        special, shown = self._is_special[self.fact], self._times[self.fact] > 0
         named = {
             "train": self.train_mask,
-            "rephrased": known & ~self.train_mask,
-            "test": ~known,
+            "rephrased": shown & ~special & ~self.train_mask,
+            "special": self.special_exposures > 0,
+            "test": ~shown,
             "all": np.ones(len(self.fact), dtype=bool),
         }
         return {name: mask for name, mask in named.items() if mask.any()}

@@ -9,14 +9,16 @@ from jaxtyping import Bool, Int
 from pydantic import Field
 
 from probe.tasks.arithmetic import Addition, Multiplication, Subtraction
+from probe.tasks.biographies import Biographies
 from probe.tasks.facts import Facts
 from probe.tasks.frequency import allotted
 from probe.tasks.groups import GroupComposition
 from probe.tasks.modular import ModularArithmetic
+from probe.tasks.splits import check_seed
 from probe.tasks.task import NOT_SCORED, Task
 
 PADDING = 0
-_Blended = ModularArithmetic | GroupComposition | Multiplication | Addition | Subtraction | Facts
+_Blended = ModularArithmetic | GroupComposition | Multiplication | Addition | Subtraction | Facts | Biographies
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Mixture(Task):
     and accuracy are over the tokens that can be part of an answer to any of the tasks.
 
     Args:
-        parts: two or more, with different names.
+        parts: two or more, with different names and without a special batch, which has no passes of its own here.
         total: exposures per pass. Each part gets its share of it, to one exposure; that is divided among its trained
             examples as its own exposures are, to one exposure, and is at least as much as one pass over the part.
         seed: added to that of every part.
@@ -74,8 +76,13 @@ class Mixture(Task):
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"parts: two are called {twice!r}; expected different names")
-        if self.seed < 0:
-            raise ValueError(f"seed: got {self.seed}; expected 0 or more")
+        for part in self.parts:
+            if part.task.special_passes:
+                raise ValueError(
+                    f"parts: {part.name!r} has a special batch, shown in its first {part.task.special_passes} passes;"
+                    " expected parts of which all is shown in every pass of the mixture (special: 0, special_passes: 0)"
+                )
+        check_seed(self.seed)
         shares = np.array([part.share for part in self.parts])
         passes = np.array([task.exposures.sum() for task in self.tasks.values()])
         needed = int(np.ceil((passes / shares).max() * shares.sum()))

@@ -1,4 +1,4 @@
-"""How examples of operations on two operands are split: checks, which are trained on, which are scored apart."""
+"""How examples are split: checks; of operations on two operands, which are trained on and which are scored apart."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,11 @@ def check_split(split: str, allowed: Sequence[str], train_fraction: float, seed:
         raise ValueError(f"split: got {split!r}; expected one of {', '.join(allowed)}")
     if not 0 < train_fraction <= 1:
         raise ValueError(f"train_fraction: got {train_fraction}; expected a share above 0 and at most 1")
+    check_seed(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError if it is negative."""
     if seed < 0:
         raise ValueError(f"seed: got {seed}; expected 0 or more")
 

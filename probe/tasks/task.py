@@ -24,6 +24,8 @@ class Task(ABC):
 
     family: str
     """Which kind of task it is, as batch files call it."""
+    special_passes: int = 0
+    """In how many passes over the training data, the first ones, a special batch is shown beside the rest."""
 
     @property
     @abstractmethod
@@ -48,17 +50,25 @@ class Task(ABC):
     @property
     @abstractmethod
     def train_mask(self) -> Bool[np.ndarray, " example"]:
-        """Which examples are trained on."""
+        """Which examples are trained on, to the end: those of a special batch are not among them."""
 
     @property
     @abstractmethod
     def exposures(self) -> Int[np.ndarray, " example"]:
-        """How often an example is shown in one pass over the training data; 0 where it is not trained on."""
+        """How often an example is shown in every pass over the training data; 0 where it is not trained on."""
 
     @property
     @abstractmethod
     def subsets(self) -> dict[str, Bool[np.ndarray, " example"]]:
         """Sets of examples scored apart, none of them empty; ``train`` and ``all`` among them."""
+
+    @property
+    def special_exposures(self) -> Int[np.ndarray, " example"]:
+        """How often an example of the special batch is shown in each of the first ``special_passes``; 0 elsewhere.
+
+        It is shown in no later pass, so that it can be seen how it is forgotten. Few tasks have such a batch.
+        """
+        return np.zeros_like(self.exposures)
 
     @property
     def n_ctx(self) -> int:

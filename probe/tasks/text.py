@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int
 from probe.corpus.readers import Faults
 from probe.corpus.shards import Reading, Shard, UnreadableError, find_shards, parts_of
 from probe.tasks.frequency import Frequency, Uniform, declared_exposures, held_out_mask
+from probe.tasks.splits import check_seed
 from probe.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ class Text(Task):
             raise ValueError(f"length: got {self.length}; expected 1 or more")
         if self.n_tokens < N_BYTES + 1:
             raise ValueError(f"n_tokens: got {self.n_tokens}; expected at least {N_BYTES + 1}: bytes, and the end")
-        if self.seed < 0:
-            raise ValueError(f"seed: got {self.seed}; expected 0 or more")
+        check_seed(self.seed)
         n = len(self._sequences)
         if n < 2:
             raise ValueError(f"corpus: {n} sequences of {self.length} tokens; expected two or more: a smaller length")
@@ -77,12 +77,12 @@ class Text(Task):
         object.__setattr__(self, "digest", found)
         _ = self.train_mask  # refuses a frequency that shows nothing
 
-    @property
+    @cached_property
     def _read(self) -> "_Corpus":
         addresses = (self.corpus,) if isinstance(self.corpus, str) else self.corpus
         return _tokenized(tuple(find_shards(addresses)), self.text_field, self.n_tokens, self.length)
 
-    @cached_property
+    @property
     def _sequences(self) -> Int[np.ndarray, "sequence token"]:
         return self._read.sequences
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from probe.suites.architecture import Architecture
 from probe.tasks import NOT_SCORED, Task
 from probe.training import program
-from probe.training.exposure import shown_in_pass
+from probe.training.exposure import Phase, examples_by, phases_of, shown_in_pass
 from probe.training.settings import TrainingSettings
 
 
@@ -76,23 +76,25 @@ class Ensemble:
 
     def _load_data(self) -> None:
         """Trained questions of all members in one array, filled up with unweighted repeats where a member has fewer."""
-        chosen = [np.flatnonzero(member.task.exposures) for member in self.members]
-        exposures = [member.task.exposures[c] for member, c in zip(self.members, chosen, strict=True)]
+        phases_of_members = [phases_of(member.task, self.settings.batch_size) for member in self.members]
+        chosen = [np.flatnonzero(phases[0].exposures) for phases in phases_of_members]  # the first shows all there are
         longest = max(len(c) for c in chosen)
         scored = sorted({position for member in self.members for position in member.task.scored})
-        tokens, targets, weight = [], [], np.zeros((len(chosen), longest))
-        for i, (member, c) in enumerate(zip(self.members, chosen, strict=True)):
+        tokens, targets, weight = [], [], np.zeros((2, len(chosen), longest))
+        self._batches = []
+        for i, (member, phases, c) in enumerate(zip(self.members, phases_of_members, chosen, strict=True)):
             filled = np.resize(c, longest)
             tokens.append(member.task.tokens[filled])
             targets.append(member.task.targets[filled][:, scored])
-            weight[i, : len(c)] = exposures[i] / exposures[i].sum()
+            for end in (0, -1):  # the first phase and the last, which are one without a special batch
+                weight[end, i, : len(c)] = phases[end].exposures[c] / phases[end].exposures.sum()
+            shown = [np.repeat(np.arange(len(c)), phase.exposures[c]) for phase in phases]
+            self._batches.append(_Batches(list(zip(phases, shown, strict=True)), member.seed))
         self._inputs = program.Inputs.of(torch.tensor(np.stack(tokens), device=self.device), tuple(scored))
         self._targets = torch.tensor(np.stack(targets), device=self.device)
         self._weight = torch.tensor(weight, device=self.device, dtype=getattr(torch, self.settings.loss_dtype))
-        self._batches = [
-            _Batches(np.repeat(np.arange(len(c)), e), member.seed)
-            for member, c, e in zip(self.members, chosen, exposures, strict=True)
-        ]
+        special_passes = [[member.task.special_passes] for member in self.members]
+        self._special_passes = torch.tensor(special_passes, device=self.device)
 
     def _adopt_weights(self, weights: dict[str, Float[Tensor, "member ..."]]) -> None:
         """Make these the weights, and give the optimizer each member's part of them.
@@ -134,7 +136,8 @@ class Ensemble:
     def _batch(self) -> tuple[program.Inputs, Tensor, Tensor]:
         size = self.settings.batch_size
         if size is None:
-            return self._inputs, self._targets, self._weight
+            with_special, later = self._weight  # a step is a pass
+            return self._inputs, self._targets, torch.where(self._special_passes > self.step, with_special, later)
         drawn = [batches.at(self.step, size) for batches in self._batches]
         chosen = torch.tensor(np.stack(drawn), device=self.device)
         weight = torch.full(chosen.shape, 1 / size, device=self.device, dtype=self._weight.dtype)
@@ -147,7 +150,7 @@ class Ensemble:
 
     def examples_seen(self, member: int) -> int:
         """Training examples that a member has been shown so far, repeats counted."""
-        return self.step * examples_per_step(self.members[member].task, self.settings)
+        return examples_by(self.members[member].task, self.settings.batch_size, self.step)
 
     def diverged(self) -> dict[int, int]:
         """Members whose loss was not finite, and the first step at which it was not."""
@@ -185,23 +188,29 @@ class Ensemble:
 
 
 def examples_per_step(task: Task, settings: TrainingSettings) -> int:
-    """Training examples shown in one step, repeats counted."""
+    """Training examples shown in one step, repeats counted; those of a special batch are not, with the full batch."""
     return settings.batch_size or int(task.exposures.sum())
 
 
 @dataclass
 class _Batches:
-    """The mini-batches of a member: of shuffled passes over its exposures, of which the one at hand is kept."""
+    """The mini-batches of a member: of shuffled passes over its exposures, of which the one at hand is kept.
 
-    shown: Int[np.ndarray, " exposure"]
+    Attributes:
+        phases: with the examples that each pass shows, as often as it does.
+    """
+
+    phases: list[tuple[Phase, Int[np.ndarray, " _"]]]  # not equally many in both
     seed: int
     number: int = -1
     order: Int[np.ndarray, " exposure"] | None = None
 
     def at(self, step: int, size: int) -> Int[np.ndarray, " batch"]:
-        number, place = divmod(step, len(self.shown) // size)
+        phase, shown = next(pair for pair in reversed(self.phases) if pair[0].first_step <= step)
+        number, place = divmod(step - phase.first_step, phase.steps_per_pass)
+        number += phase.first_pass
         if self.order is None or number != self.number:
-            self.number, self.order = number, self.shown[shown_in_pass(len(self.shown), size, self.seed, number)]
+            self.number, self.order = number, shown[shown_in_pass(len(shown), size, self.seed, number)]
         return self.order[place * size : (place + 1) * size]
 
 

@@ -54,8 +54,8 @@ class TrainingSettings:
         steps: optimizer steps.
         betas: of AdamW.
         warmup: steps over which the learning rate rises from 0: step t is taken at ``min(t / warmup, 1)`` of it.
-        batch_size: examples per step, drawn without replacement in shuffled passes over the training data; None for
-            the full batch.
+        batch_size: examples per step, drawn without replacement in shuffled passes over the training data, which are
+            longer while a special batch is shown; None for the full batch.
         loss_dtype: precision of the log-softmax. In float32 a loss below about 1e-7 is lost to round-off and with it
             the late phase of grokking, so float64 is the default; weights are float32 either way.
         checkpoints: when weights are written.

@@ -104,6 +104,10 @@ def test_one_model_learns_all_parts():
         (lambda: Mixture((PARTS[0], PARTS[0]), total=2000), "parts: two are called 'rare'"),
         (lambda: Mixture(PARTS, total=100), r"total: got 100; expected at least \d+, so that the share of 'digits'"),
         (lambda: Mixture(PARTS, total=2000, seed=-1), "seed: got -1"),
+        (
+            lambda: Mixture((PARTS[0], Part("gone", Facts(40, special=0.2, special_passes=3), 12)), total=2000),
+            "parts: 'gone' has a special batch, shown in its first 3 passes; expected parts of which all is shown",
+        ),
         (lambda: Part("a/b", PARTS[0].task, 1), "name: got 'a/b'"),
         (lambda: Part("a", PARTS[0].task, 0), "share: got 0 of a"),
         (lambda: Part("a", PARTS[0].task, float("nan")), "share: got nan of a"),

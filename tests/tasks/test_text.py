@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from probe.tasks import Duplicated, Text, task_from_dict, task_to_dict
+from probe.tasks import Duplicated, Text, task_from_dict, task_to_dict, text
 
 DOCUMENTS = [f"the {i}th line is about the number {i * i} and naïve cafés" for i in range(60)]
 
@@ -71,6 +71,17 @@ def test_a_task_is_what_it_is_written_down_as_until_the_corpus_changes(corpus):
         file.write("one more line about nothing at all, long enough to be a sequence of its own, or so it seems\n" * 3)
     with pytest.raises(ValueError, match="it has changed"):
         task_from_dict(task_to_dict(task))
+
+
+def test_a_corpus_is_looked_for_once(corpus, tmp_path, monkeypatch):
+    asked = []
+    find_shards = text.find_shards
+    monkeypatch.setattr(text, "find_shards", lambda *given: asked.append(given) or find_shards(*given))
+    task = Text(corpus, length=16, n_tokens=400)
+    (tmp_path / "corpus.txt").unlink()
+    assert task.tokenizer.decode(task.tokens[0].tolist()).startswith(DOCUMENTS[0][:10])
+    assert (task.targets[0, :-1] == task.tokens[0, 1:]).all()
+    assert len(asked) == 1
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_goes_on(corpus, tmp_path):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from probe.suites.architecture import Architecture, Shape
 from probe.suites.hooked import HookedTransformer
-from probe.tasks import ModularArithmetic, Task
+from probe.tasks import Duplicated, Facts, ModularArithmetic, Task
 from probe.training.ensemble import Ensemble, Member
 from probe.training.settings import TrainingSettings
 
@@ -121,6 +121,59 @@ def test_answers_of_several_tokens_at_positions_of_their_own_against_the_usual_l
             torch.testing.assert_close(ensemble.weights(i)[name], w.detach(), atol=2e-4, rtol=2e-3, msg=name)
 
 
+FACTS = [
+    Facts(15, relations=2, values=3, frequency=Duplicated((1, 2)), special=0.3, special_passes=passes, seed=passes)
+    for passes in (2, 4)
+]
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_a_special_batch_against_the_usual_loop(batch_size):
+    """Members whose special batches end at different steps, and one that has none: passes over a list of examples."""
+    tasks = [*FACTS, Facts(15, relations=2, values=3)]
+    arch = Architecture.of(Shape(d_model=8, n_heads=2), tasks[0])
+    settings = TrainingSettings(steps=30, warmup=3, batch_size=batch_size)
+    members = [Member(f"m{i}", task, i, 3e-3, 0.5) for i, task in enumerate(tasks)]
+    ensemble = trained(members, settings, 30, arch)
+    for i, member in enumerate(members):
+        task, passed, batches = member.task, 0, []
+        while len(batches) < 30:
+            times = task.exposures + (task.special_exposures if passed < task.special_passes else 0)
+            shown = np.repeat(np.arange(len(times)), times)
+            order = np.random.default_rng((member.seed, passed)).permutation(len(shown))
+            size = batch_size or len(shown)
+            batches += [shown[order[j : j + size]] for j in range(0, len(shown) - size + 1, size)]
+            passed += 1
+        model = HookedTransformer.with_weights(arch, arch.initial_weights(member.seed))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.5, betas=settings.betas)
+        for step, batch in enumerate(batches[:30]):
+            for group in optimizer.param_groups:
+                group["lr"] = 3e-3 * min(step / settings.warmup, 1)
+            logits = model(torch.tensor(task.tokens[batch]))[:, -1, : arch.d_vocab_out].double()
+            optimizer.zero_grad()
+            F.cross_entropy(logits, torch.tensor(task.targets[batch, -1])).backward()
+            optimizer.step()
+        for name, w in model.named_parameters():
+            torch.testing.assert_close(ensemble.weights(i)[name], w.detach(), atol=2e-4, rtol=2e-3, msg=name)
+        assert ensemble.examples_seen(i) == sum(map(len, batches[:30]))
+
+
+def test_what_the_special_batch_was_makes_no_difference_after_it_but_by_the_weights():
+    """From the same state on, training goes as on the rest alone."""
+    task = FACTS[0]
+    rest = Facts(15, relations=2, values=3, frequency=Duplicated((1, 2)), special=0.3, special_passes=1, seed=2)
+    assert (task.exposures == rest.exposures).all()
+    arch = Architecture.of(Shape(d_model=8, n_heads=2), task)
+    settings = TrainingSettings(steps=9)
+    ensemble = trained([Member("m", task, 0)], settings, 2, arch)  # the special batch has just ended
+    other = Ensemble(arch, [Member("m", rest, 0)], settings, "cpu")
+    other.restore({name: state.clone() for name, state in ensemble.state().items()})
+    for _ in range(5):
+        ensemble.train_step()
+        other.train_step()
+    assert all(torch.equal(w, other.weights(0)[name]) for name, w in ensemble.weights(0).items())
+
+
 def test_a_member_does_not_depend_on_its_company():
     members, settings = members_that_differ(), TrainingSettings(steps=40)
     together = trained(members, settings, 40)
@@ -152,6 +205,22 @@ def test_warm_up_starts_from_rate_zero():
     assert all(torch.equal(w, initial[name]) for name, w in ensemble.weights(0).items())
     ensemble.train_step()
     assert not all(torch.equal(w, initial[name]) for name, w in ensemble.weights(0).items())
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("at", [1, 2, 5, 12])
+def test_a_restored_ensemble_goes_on_bit_for_bit_before_and_after_special_batches_end(batch_size, at):
+    arch = Architecture.of(Shape(d_model=8, n_heads=2), FACTS[0])
+    members = [Member(f"m{i}", task, i) for i, task in enumerate(FACTS)]
+    settings = TrainingSettings(steps=30, batch_size=batch_size)
+    whole = trained(members, settings, 30, arch)
+    resumed = Ensemble(arch, members, settings, "cpu")
+    resumed.restore({name: state.clone() for name, state in trained(members, settings, at, arch).state().items()})
+    for _ in range(30 - at):
+        resumed.train_step()
+    for i in range(2):
+        assert all(torch.equal(w, resumed.weights(i)[name]) for name, w in whole.weights(i).items())
+        assert resumed.examples_seen(i) == whole.examples_seen(i)
 
 
 def test_a_restored_ensemble_goes_on_bit_for_bit():

@@ -12,7 +12,7 @@ import torch
 from probe.suites import format as suite_format
 from probe.suites import open_suite
 from probe.suites.architecture import Architecture, Shape
-from probe.tasks import ModularArithmetic
+from probe.tasks import Facts, ModularArithmetic
 from probe.training import run
 from probe.training.ensemble import Ensemble, Member
 from probe.training.run import damaged_steps, train
@@ -83,6 +83,36 @@ def test_an_interrupted_run_ends_with_the_same_files(tmp_path, monkeypatch, fini
     assert weights_files(tmp_path) == weights_files(finished)
     if state_every_s == 0 and interrupted_at >= 25:
         assert taken[0] >= 20, "training started over instead of going on from its last state"
+
+
+@pytest.mark.parametrize("batch_size", [None, 9])
+def test_a_run_interrupted_while_a_special_batch_is_shown_or_after_ends_with_the_same_files(
+    tmp_path, monkeypatch, batch_size
+):
+    task = Facts(30, relations=1, special=0.3, special_passes=3)
+    arch = Architecture.of(Shape(d_model=8), task)
+    settings = TrainingSettings(30, batch_size=batch_size, checkpoints=Schedule(log_until=0, every=2))
+    members = [Member("s0", task, 0), Member("s1", task, 1)]
+    train(arch, members, settings, str(tmp_path / "whole"))
+    monkeypatch.setattr(run, "STATE_EVERY_S", 0.0)
+    step = Ensemble.train_step
+    for at in (3, 7, 20):
+
+        def interrupted(self, at=at):
+            if self.step == at:
+                raise KeyboardInterrupt
+            step(self)
+
+        monkeypatch.setattr(Ensemble, "train_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(arch, members, settings, str(tmp_path / "cut"))
+    monkeypatch.setattr(Ensemble, "train_step", step)
+    train(arch, members, settings, str(tmp_path / "cut"))
+    assert weights_files(tmp_path / "cut") == weights_files(tmp_path / "whole")
+    checkpoint = open_suite(str(tmp_path / "cut"))["s1", 30]
+    special = task.subsets["special"]
+    assert (checkpoint.exposures[special] <= 3).all()
+    assert checkpoint.exposures[task.train_mask].min() > 3
 
 
 def train_slowly(folder):
