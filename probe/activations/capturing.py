@@ -1,10 +1,9 @@
 """A capture from beginning to end: what it will take, every checkpoint into the store, the dataset at the end."""
 
 import math
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +17,7 @@ from probe.activations.selection import Project
 from probe.activations.streaming import Captured, Request, check_suite, stream_checkpoint
 from probe.activations.writing import write_examples, write_reduced
 from probe.device import device_here
+from probe.progress import progress_shown
 from probe.storage import readable_size
 from probe.suites.integrity import earlier_twin, twin_warning
 
@@ -100,8 +100,8 @@ def capture(
     seen: dict[str, dict[str, int]] = {}
     for (name, step), about in finished.items():
         seen.setdefault(name, {}).setdefault(about["weights"], step)
-    what = f"{len(todo)} checkpoint(s), {readable_size(n_bytes)} to {store.address}"
-    with _progress(what, len(todo) * len(any_plan.inputs), progress) as advance:
+    what = f"capturing {len(todo)} checkpoint(s), {readable_size(n_bytes)} to {store.address}"
+    with progress_shown(what, 0, len(todo) * len(any_plan.inputs), progress and bool(todo)) as advance:
         for checkpoint in todo:
             plan = plans[checkpoint.model.name]
             with (
@@ -177,18 +177,3 @@ def _check_room(store: CaptureStore, needed: int) -> None:
             f"out: the capture takes {readable_size(needed)} and {readable_size(free)} are free at {store.address};"
             " keep fewer sites, positions, heads, models or steps, store float16, project, or reduce"
         )
-
-
-@contextmanager
-def _progress(what: str, total: int, shown: bool) -> Iterator[Any]:
-    """Within it, a function that says how many more examples are done, and of what. First it is said what will be."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    words = TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), TextColumn("{task.description}")
-    console = Console(file=sys.stderr)
-    if shown and total:
-        console.print(f"capturing {what}", highlight=False, soft_wrap=True)
-    with Progress(BarColumn(), *words, console=console, disable=not (shown and total)) as bar:
-        task = bar.add_task("", total=max(total, 1))
-        yield lambda n, what: bar.update(task, advance=n, description=what)

@@ -15,12 +15,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from probe import storage
 from probe.batch.plan import Run
 from probe.batch.schema import TrainedSuite
+from probe.progress import PRINT_EVERY_S, time_left
 from probe.suites import format as suite_format
 from probe.training.ensemble import examples_per_step
 
 LOOK_EVERY_S = 1.0
-PRINT_EVERY_S = 15.0
-"""How often a line is printed where the output is no terminal."""
 CUBE_FLOPS = 1e4
 """Rough cost of measuring, in floating-point operations per logit of the task; only the time left depends on it."""
 
@@ -102,7 +101,4 @@ def _show(work: Work, stream: TextIO, ended: threading.Event) -> None:
 def _time_left(done: float, left: float, elapsed: float) -> str:
     if left <= 0:
         return f"{elapsed:,.0f} s"
-    if done < 0.01:
-        return f"{elapsed:,.0f} s so far"
-    seconds = elapsed * left / done
-    return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+    return time_left(elapsed, done if done >= 0.01 else 0.0, left)  # of less nothing is foretold

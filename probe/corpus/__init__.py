@@ -1,5 +1,7 @@
 """What was in the training data: how often terms, and pairs of terms, occur in a corpus of any size.
 
+What counts is imported on first use: the tasks read corpora and count nothing.
+
 ``counting``      the count: part by part, on all cores, resumable
 ``terms``         what is counted, by which patterns of words
 ``number_words``  how numbers are spelled
@@ -13,11 +15,30 @@
 ``readers``       the documents in them
 ``finished``      counts of finished parts on disk
 ``totals``        counts of parts put together, as tables
-``progress``      how far a count is
 """
 
-from probe.corpus.counting import count_terms
-from probe.corpus.terms import read_terms
-from probe.corpus.totals import TermCounts
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probe.corpus.counting import count_terms
+    from probe.corpus.terms import read_terms
+    from probe.corpus.totals import TermCounts
+
+_HOME = {
+    "TermCounts": "probe.corpus.totals",
+    "count_terms": "probe.corpus.counting",
+    "read_terms": "probe.corpus.terms",
+}
 
 __all__ = ["TermCounts", "count_terms", "read_terms"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'probe.corpus' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

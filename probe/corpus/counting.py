@@ -12,12 +12,12 @@ from probe import storage
 from probe.batch.workers import SerialExecutor, default_workers, local_executor
 from probe.corpus.finished import Finished
 from probe.corpus.matching import Matcher
-from probe.corpus.progress import progress_shown
 from probe.corpus.readers import Faults
 from probe.corpus.shards import Part, Reading, UnreadableError, find_shards, parts_of
 from probe.corpus.tally import Counts, Tally
 from probe.corpus.terms import Terms, as_terms
 from probe.corpus.totals import TermCounts, Totals
+from probe.progress import progress_shown
 
 MAX_WINDOW = 1_000_000
 

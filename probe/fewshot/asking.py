@@ -12,13 +12,13 @@ import torch
 
 from probe import storage
 from probe.activations.forward import default_batch_size
-from probe.corpus.progress import progress_shown
 from probe.device import device_here
 from probe.fewshot.decoding import greedy_answers
 from probe.fewshot.planning import Asked, plan
 from probe.fewshot.questions import Questions
 from probe.fewshot.tables import FewShot, by_operand
 from probe.fewshot.units import Unit, UnitFiles, read_items
+from probe.progress import progress_shown
 from probe.suites import Suite, open_suite
 
 if TYPE_CHECKING:

@@ -2,32 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from probe.fewshot.units import ITEM_COLUMNS, read_items
+from probe.measures.shares import wilson
+from probe.scaling.published import OPERAND_TYPES
 
 if TYPE_CHECKING:
     from probe.suites import Checkpoint
 
 CONFIDENCE = 0.95
 
-OPERAND_COLUMNS = {
-    "model": "str",
-    "n_params": "int64",
-    "step": "int64",
-    "n_shot": "int64",
-    "operation": "str",
-    "operand": "int64",
-    "accuracy": "float64",
-    "n_items": "int64",
-    "low": "float64",
-    "high": "float64",
-    "n_tokens": "int64",
-}
+ASKED_TYPES = OPERAND_TYPES | {"low": "float64", "high": "float64", "n_tokens": "int64"}
 """Of the table by operand: columns and their types."""
 
 
@@ -66,7 +55,8 @@ def by_operand(items: pd.DataFrame, checkpoint: "Checkpoint", n_tokens: Mapping[
         n_tokens: of each operand.
     """
     counts = items.groupby("a")["right"].agg(["sum", "count"])
-    ends = [_wilson(int(right), int(n)) for right, n in counts.to_numpy()]
+    right, n_items = counts["sum"].to_numpy(dtype=float), counts["count"].to_numpy()
+    low, high = wilson(right, n_items, CONFIDENCE)
     first = items.iloc[0]
     table = pd.DataFrame(
         {
@@ -76,19 +66,11 @@ def by_operand(items: pd.DataFrame, checkpoint: "Checkpoint", n_tokens: Mapping[
             "n_shot": first["n_shot"],
             "operation": first["operation"],
             "operand": counts.index,
-            "accuracy": (counts["sum"] / counts["count"]).to_numpy(),
-            "n_items": counts["count"].to_numpy(),
-            "low": [low for low, _ in ends],
-            "high": [high for _, high in ends],
+            "accuracy": right / n_items,
+            "n_items": n_items,
+            "low": low,
+            "high": high,
             "n_tokens": [n_tokens[operand] for operand in counts.index],
         }
     )
-    return table.astype(OPERAND_COLUMNS)
-
-
-@lru_cache
-def _wilson(right: int, n: int) -> tuple[float, float]:
-    from scipy.stats import binomtest
-
-    found = binomtest(right, n).proportion_ci(CONFIDENCE, method="wilson")
-    return float(np.clip(found.low, 0, right / n)), float(np.clip(found.high, right / n, 1))
+    return table.astype(ASKED_TYPES)

@@ -6,7 +6,18 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-OPERAND_COLUMNS = ("model", "n_params", "step", "n_shot", "operation", "operand", "accuracy", "n_items")
+OPERAND_TYPES = {
+    "model": "str",
+    "n_params": "int64",
+    "step": "int64",
+    "n_shot": "int64",
+    "operation": "str",
+    "operand": "int64",
+    "accuracy": "float64",
+    "n_items": "int64",
+}
+"""Of the table by operand: columns and their types."""
+OPERAND_COLUMNS = tuple(OPERAND_TYPES)
 ITEM_COLUMNS = ("model", "n_params", "step", "item", "correct", "exposures")
 PYTHIA_ITEMS = 50
 
@@ -29,8 +40,7 @@ def read_operand_accuracies(source: str | IO[bytes], n_items: int = PYTHIA_ITEMS
         table["n_items"] = n_items
     _check_columns(table, OPERAND_COLUMNS, "source")
     _check_shares(table, "accuracy")
-    whole = {"n_params": "int64", "step": "int64", "n_shot": "int64", "operand": "int64", "n_items": "int64"}
-    found = table[list(OPERAND_COLUMNS)].astype(whole)
+    found = table[list(OPERAND_COLUMNS)].astype(OPERAND_TYPES)
     keys = list(OPERAND_COLUMNS[:6])
     if found.duplicated(keys).any():
         twice = found[found.duplicated(keys)].iloc[0][keys].to_dict()

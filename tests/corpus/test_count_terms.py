@@ -278,7 +278,7 @@ def test_wrong_arguments_are_named(tmp_path, options, says):
 
 
 def test_progress_says_what_is_counted_and_what_was(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("probe.corpus.progress.PRINT_EVERY_S", -1)
+    monkeypatch.setattr("probe.progress.PRINT_EVERY_S", -1)
     (tmp_path / "a.txt").write_bytes(b"24\n" * 500)
     counted(tmp_path, ["0-99"], out=tmp_path / "out", progress=True)
     first, second = capsys.readouterr().err.splitlines()

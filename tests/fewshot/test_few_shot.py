@@ -382,7 +382,7 @@ def test_a_model_that_gives_no_numbers_is_named_and_given_back(tmp_path, loads):
 
 
 def test_what_will_be_done_and_what_is_done_is_told(root, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("probe.corpus.progress.PRINT_EVERY_S", 0.0)
+    monkeypatch.setattr("probe.progress.PRINT_EVERY_S", 0.0)
     given = ASKED | {"progress": True, "out": tmp_path}
     whole = probe.few_shot(root, **given)
     lines = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""How far a count is and how long it will still take."""
+"""How far long work is and how long it will still take."""
 
 import sys
 import time
@@ -11,14 +11,14 @@ PRINT_EVERY_S = 15.0
 
 @contextmanager
 def progress_shown(what: str, done: int, total: int, shown: bool) -> Iterator[Callable[[int, str], None]]:
-    """Within it, a function that is told how many more bytes are done, and how far that is in words.
+    """Within it, a function that is told how much more is done, and how far that is in words.
 
     On the error stream: what will be done, then a bar with the time left on a terminal, else a line now and then.
 
     Args:
         what: what will be done.
-        done: bytes that are done already.
-        total: bytes in all.
+        done: what is done already, such as bytes.
+        total: in all.
         shown: whether anything is.
     """
     from rich.console import Console
@@ -33,19 +33,22 @@ def progress_shown(what: str, done: int, total: int, shown: bool) -> Iterator[Ca
         started = printed = time.monotonic()
         n_new = 0
 
-        def advance(n_bytes: int, how_far: str) -> None:
+        def advance(more: int, how_far: str) -> None:
             nonlocal n_new, printed
-            n_new += n_bytes
+            n_new += more
             bar.update(task, completed=done + n_new, description=how_far)
             now = time.monotonic()
             if shown and not console.is_terminal and now - printed > PRINT_EVERY_S:
-                share, left = (done + n_new) / max(total, 1), _in_words(now - started, n_new, total - done - n_new)
+                share, left = (done + n_new) / max(total, 1), time_left(now - started, n_new, total - done - n_new)
                 console.print(f"{share:4.0%}  {how_far} · {left}", highlight=False, soft_wrap=True)
                 printed = now
 
         yield advance
 
 
-def _in_words(elapsed: float, done: int, left: int) -> str:
-    seconds = elapsed * left / max(done, 1)
+def time_left(elapsed: float, done: float, left: float) -> str:
+    """How long what is left will take, in words, if it goes on as what was done in so many seconds."""
+    if done <= 0:
+        return f"{elapsed:,.0f} s so far"
+    seconds = elapsed * left / done
     return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
