@@ -26,6 +26,7 @@ from probe.suites import Suite, open_suite
 from probe.suites.architecture import Architecture, Shape
 from probe.tasks import (
     Addition,
+    Biographies,
     Facts,
     GroupComposition,
     Mixture,
@@ -51,7 +52,17 @@ def _family(task: Any) -> Any:
     return task
 
 
-_AnyTask = ModularArithmetic | GroupComposition | Multiplication | Addition | Subtraction | Facts | Mixture | Text
+_AnyTask = (
+    ModularArithmetic
+    | GroupComposition
+    | Multiplication
+    | Addition
+    | Subtraction
+    | Facts
+    | Biographies
+    | Mixture
+    | Text
+)
 TaskSpec = Annotated[Annotated[_AnyTask, Field(discriminator="family")], BeforeValidator(_family)]
 
 

@@ -13,6 +13,7 @@ from probe.report.frames import slider_steps
 from probe.report.pages import OVERVIEW
 from probe.suites.trained import TrainedModel
 from probe.tasks import (
+    Biographies,
     Duplicated,
     Facts,
     GroupComposition,
@@ -72,9 +73,17 @@ def in_words(task: Task) -> str:
             question = f"a b in the group {task.group}"
         case Facts():
             phrasings = f", {task.trained_phrasings} of {task.phrasings} phrasings" if task.phrasings > 1 else ""
+            first = f"in the first {task.special_passes} passes only"
+            special = f", {100 * task.special:g} % of the others {first}" if task.special else ""
             return (
                 f"{task.n_facts:,} random facts of {task.values} values{phrasings}, shown {_often(task.frequency)},"
-                f" {100 * task.held_out:g} % held out"
+                f" {100 * task.held_out:g} % held out{special}"
+            )
+        case Biographies():
+            return (
+                f"biographies of {task.n:,} people, {task.biographies} of each shown (sentences in {task.order} order),"
+                f" {task.attributes} attributes of {task.values} values, shown {_often(task.frequency)},"
+                f" {100 * task.asked:g} % of the people shown asked about, {100 * task.held_out:g} % held out"
             )
         case Arithmetic():
             operands = task.operands if isinstance(task.operands, str) else f"{len(task.numbers)} operands"

@@ -16,7 +16,7 @@ from probe.tasks import Facts, Task
 
 @dataclass(frozen=True)
 class Capacity(Probe):
-    """Bits recovered of the facts that were shown, and of those never shown, which is none on average.
+    """Bits recovered of the facts that are shown to the end, and of those never shown, which is none on average.
 
     Of a fact that is shown in several phrasings it is the mean of its log-probabilities in these. ``bits`` with the
     interval ``bits_low``, ``bits_high`` is the sum over the facts, ``bits_total`` the information in them.
@@ -27,7 +27,10 @@ class Capacity(Probe):
 
     def check(self, task: Task) -> None:
         if not isinstance(task, Facts):
-            raise ValueError("the task's answers are not drawn at random, so they have no bits; leave the probe out")
+            raise ValueError(
+                f"got a task of the family {task.family}; expected facts: answers that are not drawn at random have no"
+                " bits, and those of a biography's sentences are not counted"
+            )
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         task, log_probs = observation.task, observation.outcomes.log_probs.sum(-1)

@@ -59,11 +59,14 @@ class KeyFrequencies(Probe):
 class FourierProgress(Probe):
     """Explained variance of the logits by the key frequencies, and the loss with only them and without them.
 
+    ``surviving``: of what is answered rightly, the share that still is without them (``_low``, ``_high``); of trained
+    pairs it is what is known by heart, of others the control.
+
     A model without key frequencies has only the frequency-free ``sum_fve``.
     """
 
     name: ClassVar[str] = "fourier_progress"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     sites: ClassVar[tuple[str, ...]] = (LOGITS,)
     needs: ClassVar[tuple[str, ...]] = ("key_frequencies",)
 
@@ -95,6 +98,16 @@ class FourierProgress(Probe):
         for (metric, key), loss in losses.items():
             if not np.isnan(loss):  # all may be trained on, or, of a product, only products with zero
                 yield Row(metric, loss, LOGITS, key)
+        yield from surviving_rows(found)
+
+
+def surviving_rows(found: fourier.Progress) -> Iterator[Row]:
+    """What is still answered without the keys, of trained and of other inputs; nothing where nothing was answered."""
+    for subset, name in (("train", "surviving"), ("test", "surviving_test")):
+        for end in ("", "_low", "_high"):
+            value = getattr(found, f"{name}{end}")
+            if not np.isnan(value):
+                yield Row(f"surviving{end}", value, LOGITS, subset)
 
 
 @dataclass(frozen=True)

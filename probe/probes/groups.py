@@ -15,6 +15,7 @@ from probe.activations.sites import LOGITS, match_sites
 from probe.measures import groups
 from probe.measures.fourier.significance import SINGLE_FREQUENCY
 from probe.probes.base import Observation, Probe, Row, check_argument, group_form_of
+from probe.probes.fourier import surviving_rows
 from probe.tasks import Task
 
 
@@ -46,10 +47,13 @@ class KeyIrreps(Probe):
 class IrrepProgress(Probe):
     """Logit cosines by irrep, explained variance of the logits by the key irreps, and the loss with and without them.
 
+    ``surviving``: of what is answered rightly, the share that still is without them, as in ``FourierProgress``.
+
     Where everything was trained on, so that there is no test set, only what needs no loss is said.
     """
 
     name: ClassVar[str] = "irrep_progress"
+    version: ClassVar[int] = 2
     sites: ClassVar[tuple[str, ...]] = (LOGITS,)
     needs: ClassVar[tuple[str, ...]] = ("key_irreps",)
 
@@ -81,6 +85,7 @@ class IrrepProgress(Probe):
         yield Row("excluded_loss", found.excluded_loss, LOGITS, "all keys")
         for name, loss in found.excluded_loss_each.items():
             yield Row("excluded_loss", loss, LOGITS, name)
+        yield from surviving_rows(found)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,22 @@ from probe.scaling.transitions import by_size, transitions
 PROGRESS_MEASURES = (
     ("restricted loss, all pairs", "nats", ("fourier_progress", "restricted_loss", "all"), "log"),
     ("excluded loss, train pairs", "nats", ("fourier_progress", "excluded_loss", "all keys"), "log"),
+    (
+        "surviving without the keys, train pairs",
+        "share of those answered",
+        ("fourier_progress", "surviving", "train"),
+        "share",
+    ),
     ("logit FVE (cube)", "share of variance", ("fourier_progress", "logit_fve", ""), "share"),
     ("sum-FVE", "share of variance", ("fourier_progress", "sum_fve", ""), "share"),
     ("restricted loss, all pairs (irreps)", "nats", ("irrep_progress", "restricted_loss", "all"), "log"),
     ("excluded loss, train pairs (irreps)", "nats", ("irrep_progress", "excluded_loss", "all keys"), "log"),
+    (
+        "surviving without the irreps, train pairs",
+        "share of those answered",
+        ("irrep_progress", "surviving", "train"),
+        "share",
+    ),
     ("logit FVE (irreps)", "share of variance", ("irrep_progress", "logit_fve", ""), "share"),
     ("class-FVE (irreps)", "share of variance", ("irrep_progress", "class_fve", ""), "share"),
     ("Gini of the spectrum of W_E", "Gini coefficient", ("embedding_spectrum", "gini", ""), "share"),
@@ -41,9 +53,9 @@ def loss_figure(results: pd.DataFrame) -> go.Figure:
 def progress_figure(results: pd.DataFrame) -> go.Figure:
     """Progress measures over steps, a panel per measure that the table holds, every seed a line.
 
-    Restricted and excluded loss (Nanda et al. 2023, section 5), logit FVE, sum-FVE, Gini of the embedding spectrum
-    and the sum of squared weights. Sizes differ in colour, dash and marker; if there is one size, its seeds do, and
-    the background is shaded as in ``accuracy_figure``.
+    Restricted and excluded loss (Nanda et al. 2023, section 5), what survives without the keys, logit FVE, sum-FVE,
+    Gini of the embedding spectrum and the sum of squared weights. Sizes differ in colour, dash and marker; if there is
+    one size, its seeds do, and the background is shaded as in ``accuracy_figure``.
 
     Raises:
         ValueError: the table holds none of them.

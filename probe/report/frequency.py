@@ -1,14 +1,14 @@
 """What is known of facts by how often they were shown."""
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from probe.report.frames import add_frames, slider_steps
-from probe.report.style import compact, figure, log_ticks, mark_of
+from probe.report.html_table import table_html
+from probe.report.style import compact, figure, log_ticks, marks_of
 from probe.scaling.frequency import FactTable, by_exposure
 
 _NEVER = 0.5
@@ -49,9 +49,8 @@ def exposure_figure(tables: Sequence[FactTable]) -> go.Figure:
                 {"x": bars[0], "y": bars[1]},
                 dict(zip(("x", "y", "customdata"), points, strict=True)),
             ]
-    traces = []
-    for i, (size, n_params) in enumerate(sizes.items()):
-        mark, last = mark_of(i), frames[steps[-1]]
+    marks, traces, last = marks_of(sizes), [], frames[steps[-1]]
+    for i, (size, mark) in enumerate(marks.items()):
         thin = {"color": mark.color, "width": 1.2}
         traces.append(go.Scatter(**last[2 * i], mode="lines", line=thin, showlegend=False, hoverinfo="skip"))
         traces.append(
@@ -60,7 +59,7 @@ def exposure_figure(tables: Sequence[FactTable]) -> go.Figure:
                 mode="lines+markers",
                 line={"color": mark.color, "dash": mark.dash, "width": 1.5},
                 marker={"symbol": mark.symbol, "size": 8, "color": mark.color},
-                name=f"{size} · {compact(n_params)}",
+                name=f"{size} · {compact(sizes[size])}",
                 hovertemplate=(
                     f"{size}, %{{customdata[0]:,.0f}} to %{{customdata[1]:,.0f}} exposures: %{{y:.3f}}"
                     " [%{customdata[3]:.3f}, %{customdata[4]:.3f}] of %{customdata[2]:,} facts<extra></extra>"
@@ -84,19 +83,21 @@ def exposure_figure(tables: Sequence[FactTable]) -> go.Figure:
 def effects_table(effects: pd.DataFrame) -> str:
     """The effects of ``probe.scaling.frequency.frequency_effects`` as an HTML table."""
     heads = ["Model", "Parameters", "Step", *_COLUMNS.values()]
-    rows = []
-    for row in effects.to_dict("records"):
-        cells = [f"{row['n_params']:,}", f"{row['step']:,}", *(_with_interval(row, name) for name in _COLUMNS)]
-        body = "".join(f"<td class=n>{cell}</td>" for cell in cells)
-        rows.append(f'<tr><th scope="row">{escape(str(row["model"]))}</th>{body}</tr>')
-    head = "".join(f'<th scope="col"{" class=n" if i else ""}>{name}</th>' for i, name in enumerate(heads))
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Effect of frequency"><table>'
-        "<caption>At the step at which half of the facts shown were known. Gap: accuracy of the most frequent tenth of"
-        " the facts minus that of the least. Slopes: log odds of a right answer per doubling of exposures, alone and"
-        " beside operand size, carries and round numbers. 95 % intervals, facts with a common operand as dependent."
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    rows = [
+        [
+            str(row["model"]),
+            f"{row['n_params']:,}",
+            f"{row['step']:,}",
+            *(_with_interval(row, name) for name in _COLUMNS),
+        ]
+        for row in effects.to_dict("records")
+    ]
+    caption = (
+        "At the step at which half of the facts shown were known. Gap: accuracy of the most frequent tenth of the facts"
+        " minus that of the least. Slopes: log odds of a right answer per doubling of exposures, alone and beside"
+        " operand size, carries and round numbers. 95 % intervals, facts with a common operand as dependent."
     )
+    return table_html("effects-table", "Effect of frequency", heads, rows, caption=caption)
 
 
 def _with_interval(row: dict, name: str) -> str:

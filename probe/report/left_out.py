@@ -1,6 +1,6 @@
 """Why something is left out: it has no meaning for the task, it was not asked for, or nothing was found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 
 from probe.report.data import ReportData
+from probe.report.page import Section
 from probe.report.wording import without_frequencies, without_irreps, without_order
 from probe.tasks import ModularArithmetic, Task
 
@@ -61,6 +62,19 @@ def why_none(probes: Iterable[str], task: Task | None, asked: frozenset[str], fo
         of_task = any(no_meaning(probe, task) for probe in named)
         said.append(reason if of_task else f"probe{'s' if len(named) > 1 else ''} {', '.join(named)} {reason}")
     return "; ".join(said)
+
+
+def with_left_out(sections: Sequence[Section]) -> list[Section]:
+    """Those that show something; last, if there are others, a section that says why those show nothing."""
+    shown = [section for section in sections if section.panels or section.body]
+    reasons = []
+    for section in sections:
+        if section not in shown:
+            reasons += [
+                text.replace("Left out:", f"{section.title}:", 1) if text.startswith("Left out:") else text
+                for text in section.missing
+            ]
+    return [*shown, Section("left-out", "Left out", missing=tuple(reasons))] if reasons else shown
 
 
 def with_meaning(data: ReportData) -> ReportData:

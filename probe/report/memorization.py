@@ -5,15 +5,23 @@ from html import escape
 
 import pandas as pd
 
+from probe.report.counterfactual import counterfactual_section
 from probe.report.data import ReportData
+from probe.report.extraction import extraction_section
+from probe.report.forgetting import forgetting_section
 from probe.report.frequency import effects_table, exposure_figure
+from probe.report.left_out import with_left_out
+from probe.report.losses import losses_section
 from probe.report.operand_map import operand_map_figure
 from probe.report.operands import contrast_figure
 from probe.report.page import Link, Panel, Section, render_page
 from probe.report.recall import bits_figure, exposures_figure, law_sentence, memorized_figure
+from probe.report.scale import in_size_alone
 from probe.report.sections import source_of
+from probe.report.telling import telling_section
 from probe.scaling.frequency import FactTable, fact_tables, frequency_effects, operand_pairs
 from probe.scaling.memorization import memorization_curves, memorization_law
+from probe.tasks import Text
 from probe.tasks.arithmetic import Arithmetic
 
 TAUS = (0.9, 0.5)
@@ -24,8 +32,8 @@ TIRUMALA = "Tirumala et al. 2022, arXiv 2205.10770"
 
 
 def has_memorization(results: pd.DataFrame) -> bool:
-    """Whether the page has something to say: a model is known to have been shown facts so and so often."""
-    return bool(((results["probe"] == "recall") & (results["metric"] == "exposures")).any())
+    """Whether the page has something to say: of a model it is known how often it was shown facts, and what it knows."""
+    return not memorization_curves(results).empty
 
 
 def render_memorization(data: ReportData, links: Sequence[Link] = ()) -> str:
@@ -45,25 +53,29 @@ def memorization_sections(data: ReportData) -> list[Section]:
     Args:
         data: the run; ``has_memorization`` holds of its results.
     """
-    curves = memorization_curves(data.results)
-    tables = fact_tables(curves, data.arrays, data.questions)
+    texts = [model for model, task in data.questions.items() if isinstance(task, Text)]
+    curves = memorization_curves(data.results, of_tokens=texts)
+    tables = fact_tables(curves[~curves["model"].isin(texts)], data.arrays, data.questions)
     found = [
         _over_steps(data, curves),
         _to_memorize(data, curves),
+        forgetting_section(data),
         _frequency(data, tables),
-        _map(data),
+        losses_section(data),
+        counterfactual_section(data, curves),
+        telling_section(data),
+        extraction_section(data),
+        _map(data, curves, tables),
         _bits(data),
     ]
-    shown = [section for section in found if section.panels]
-    reasons = [reason for section in found if not section.panels for reason in section.missing]
-    left_out = [Section("left-out", "Left out", missing=tuple(reasons))] if reasons else []
-    return [*shown, *left_out]
+    return with_left_out(found)
 
 
 def _over_steps(data: ReportData, curves: pd.DataFrame) -> Section:
     caption = (
-        f"{source_of(data)} Share of the facts whose whole answer is the likeliest, token by token ({TIRUMALA}). Facts"
-        " that were never shown are the control: what is right of them is chance or a rule, not memory."
+        f"{source_of(data)} Share of the facts whose whole answer is the likeliest, token by token; of texts, of the"
+        f" tokens that are the likeliest after those before them ({TIRUMALA}). Facts that were never shown are the"
+        " control: what is right of them is chance or a rule, not memory."
     )
     panel = Panel("memorized", "What is memorized", caption, {"": memorized_figure(curves)})
     return Section("memorized", "What is memorized", (panel,))
@@ -71,19 +83,21 @@ def _over_steps(data: ReportData, curves: pd.DataFrame) -> Section:
 
 def _to_memorize(data: ReportData, curves: pd.DataFrame) -> Section:
     title = "How many exposures it takes"
+    of_size = in_size_alone(curves, data)
     laws = {f"{100 * tau:g} %": memorization_law(curves, tau) for tau in TAUS}
-    sentences = "".join(f"<li>{escape(law_sentence(law))}</li>" for law in laws.values())
+    sentences = "".join(f"<li>{escape(law_sentence(law, of_size))}</li>" for law in laws.values())
     caption = (
         f"{source_of(data)} T(N, τ): mean exposures per trained fact at the first evaluation at which a share τ of them"
         f" is memorized ({TIRUMALA}). Open: not within the budget, so T is larger. Medians over seeds by Kaplan-Meier,"
-        " with 95 % intervals where there are enough seeds for one (6); the power law by maximum likelihood, models"
-        " that did not get there as censored."
+        " with 95 % intervals where there are enough seeds for one (6)"
     )
+    by_likelihood = "; the power law by maximum likelihood, models that did not get there as censored"
+    caption += f"{by_likelihood}." if of_size else "."
     panel = Panel(
         "exposures",
-        "Exposures to memorize against parameters",
+        f"Exposures to memorize {'against parameters' if of_size else 'by group'}",
         caption,
-        {name: exposures_figure(law) for name, law in laws.items()},
+        {name: exposures_figure(law, of_size) for name, law in laws.items()},
         "Share τ",
     )
     return Section("exposures", title, (panel,), body=f"<ul>{sentences}</ul>")
@@ -93,7 +107,8 @@ def _frequency(data: ReportData, tables: list[FactTable]) -> Section:
     title = "What frequency does"
     effects = frequency_effects(tables)
     if effects.empty:
-        return Section("frequency", title, missing=(f"{title}: all facts were shown equally often.",))
+        why = "all facts were shown equally often" if tables else "of texts, the probe extraction says it"
+        return Section("frequency", title, missing=(f"{title}: {why}.",))
     caption = (
         f"{source_of(data)} Share of the facts that is answered, by how often they had been shown, in bins that double;"
         " at the left those never shown, the control. Bars: 95 % intervals over facts (Clopper-Pearson)."
@@ -110,16 +125,15 @@ def _frequency(data: ReportData, tables: list[FactTable]) -> Section:
     return Section("frequency", title, tuple(panels), body=effects_table(effects))
 
 
-def _map(data: ReportData) -> Section:
+def _map(data: ReportData, curves: pd.DataFrame, tables: list[FactTable]) -> Section:
     title = "Which facts are known"
-    sizes = memorization_curves(data.results).drop_duplicates("size")["model"]
+    first_of_size = curves.drop_duplicates("size")["model"][:MAX_MAPS].tolist()
     figures = {}
-    for model in sizes[:MAX_MAPS]:
-        task = data.questions.get(model)
-        names = ("recall_exact", "recall_exposures", "recall_predicted")
-        stored = [data.arrays(model, name) for name in names] if isinstance(task, Arithmetic) else [None]
-        if isinstance(task, Arithmetic) and all(array is not None for array in stored):
-            figures[str(model)] = operand_map_figure(task, *stored)
+    for table in tables:
+        if table.model in first_of_size and isinstance(table.task, Arithmetic):
+            predicted = data.arrays(table.model, "recall_predicted")
+            if predicted is not None:
+                figures[table.model] = operand_map_figure(table.task, table.exact, table.exposures, predicted)
     if not figures:
         return Section("map", title, missing=(f"{title}: no model's facts are those of two operands.",))
     caption = (
@@ -133,7 +147,7 @@ def _map(data: ReportData) -> Section:
 def _bits(data: ReportData) -> Section:
     title = "How many bits that is"
     if not (data.results["probe"] == "capacity").any():
-        return Section("bits", title, missing=(f"{title}: answers are not drawn at random (probe capacity).",))
+        return Section("bits", title, missing=(f"{title}: not measured (probe capacity, of random facts).",))
     caption = (
         f"{source_of(data)} Bits recovered, the sum of log2 V + log2 p(answer) over the facts, per parameter (Allen-Zhu"
         " & Li 2024, arXiv 2404.05405). Below 0: the model is sure of wrong answers."

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from probe.report.panels import axis_id, band, finish, grid, legend, line, value_axis
-from probe.report.style import INK, StepAxis, compact, figure, mark_of
+from probe.report.panels import axis_id, band, finish, grid, legends, line, value_axis
+from probe.report.style import INK, StepAxis, compact, figure, marks_of
 
 _MAX_TICKS = 20
 
@@ -27,10 +27,10 @@ def operand_accuracy_figure(table: pd.DataFrame, multiples_of: int = 12) -> go.F
         if table[column].nunique() > 1:
             raise ValueError(f"table: {column} is {sorted(table[column].unique())}; expected one: choose its rows")
     last = table[table["step"] == table.groupby("model")["step"].transform("max")]
-    models = last.drop_duplicates("model").sort_values("n_params")
-    traces = []
-    for i, (model, n_params) in enumerate(zip(models["model"], models["n_params"], strict=True)):
-        rows, mark = last[last["model"] == model].sort_values("operand"), mark_of(i)
+    names = _names(last)
+    marks, traces = marks_of(names.values()), []
+    for model, name in names.items():
+        rows, mark = last[last["model"] == model].sort_values("operand"), marks[name]
         special = rows["operand"].mod(multiples_of).eq(0)
         traces.append(
             go.Scatter(
@@ -39,7 +39,7 @@ def operand_accuracy_figure(table: pd.DataFrame, multiples_of: int = 12) -> go.F
                 mode="lines+markers",
                 line={"color": mark.color, "dash": mark.dash, "width": 1.5},
                 marker={"symbol": mark.symbol, "size": np.where(special, 8, 0), "color": mark.color, "opacity": 1},
-                name=f"{model} · {compact(n_params)}",
+                name=name,
                 customdata=np.stack([rows["step"], rows["n_items"]], axis=1),
                 hovertemplate=(
                     f"{model}, step %{{customdata[0]:,}}<br>operand %{{x}}: %{{y:.3f}} of %{{customdata[1]}}"
@@ -79,20 +79,25 @@ def contrast_figure(contrasts: pd.DataFrame, name: str) -> go.Figure:
     if contrasts["n_shot"].nunique() > 1:
         raise ValueError(f"contrasts: n_shot is {sorted(contrasts['n_shot'].unique())}; expected one: choose its rows")
     operations = contrasts["operation"].unique()
-    models = contrasts.drop_duplicates("model").sort_values("n_params")
-    marks = {model: mark_of(i) for i, model in enumerate(models["model"])}
+    names = _names(contrasts)
+    marks = marks_of(names.values())
     axis, layout, traces, shapes = StepAxis(contrasts["step"].unique()), grid([str(o) for o in operations]), [], []
     for place, operation in enumerate(operations):
         of_operation = contrasts[contrasts["operation"] == operation].sort_values("step")
-        for model, mark in marks.items():
+        for model, label in names.items():
             curve = of_operation[of_operation["model"] == model].rename(columns={"difference": "value"})
             if len(curve):
-                traces.append(band(place, axis, curve, mark, str(model)))
-                traces.append(line(place, axis, curve, mark, str(model), str(model), log=False))
+                traces.append(band(place, axis, curve, marks[label], label))
+                traces.append(line(place, axis, curve, marks[label], str(model), label, log=False))
         ends = pd.concat([of_operation["low"], of_operation["high"]])
         layout[axis_id("yaxis", place)] |= value_axis(f"accuracy, {name}", "linear", ends)
         on = {"xref": f"{axis_id('x', place)} domain", "yref": axis_id("y", place), "x0": 0, "x1": 1, "y0": 0, "y1": 0}
         shapes.append({"type": "line", **on, "line": {"color": INK, "width": 1}})
-    sizes = dict(zip(models["model"], models["n_params"], strict=True))
-    traces += [legend(mark, f"{model} · {compact(sizes[model])}", str(model)) for model, mark in marks.items()]
+    traces += legends(marks)
     return finish(layout, axis, traces, shapes)
+
+
+def _names(table: pd.DataFrame) -> dict[object, str]:
+    """What the models of a table are called in a legend, smallest first."""
+    models = table.drop_duplicates("model").sort_values("n_params")
+    return {model: f"{model} · {compact(n)}" for model, n in zip(models["model"], models["n_params"], strict=True)}

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from probe.report.panels import axis_id, finish, grid, legend, line, value_axis
-from probe.report.style import INK, StepAxis, compact, figure, log_ticks, mark_of
+from probe.report.panels import axis_id, finish, grid, legends, line, value_axis
+from probe.report.scale import BESIDE, GroupColumns
+from probe.report.style import INK, StepAxis, compact, figure, log_ticks, marks_of
 from probe.scaling.memorization import MemorizationLaw
+from probe.scaling.transitions import size_label
 
 _MEASURES = {
     "memorized": "facts shown in training",
@@ -21,28 +23,31 @@ def memorized_figure(curves: pd.DataFrame) -> go.Figure:
         curves: what ``probe.scaling.memorization.memorization_curves`` returns.
     """
     names = curves["size"] + " · " + curves["n_params"].map(compact)
-    marks = {name: mark_of(i) for i, name in enumerate(names.unique())}
+    marks = marks_of(names)
     axis = StepAxis(curves["step"].unique())
     panels = {column: title for column, title in _MEASURES.items() if curves[column].notna().any()}
     layout, traces = grid(list(panels.values())), []
     for place, column in enumerate(panels):
         for (model, name), rows in curves.groupby(["model", names], sort=False):
             curve = rows[["step", column]].rename(columns={column: "value"}).dropna()
-            traces.append(line(place, axis, curve, marks[name], str(model), str(name), log=False))
+            traces.append(line(place, axis, curve, marks[str(name)], str(model), str(name), log=False))
         layout[axis_id("yaxis", place)] |= value_axis("share answered exactly", "share", curves[column])
-    traces += [legend(mark, name, name) for name, mark in marks.items()]
+    traces += legends(marks)
     return finish(layout, axis, traces)
 
 
-def exposures_figure(law: MemorizationLaw) -> go.Figure:
-    """T(N, tau) against N: a point per model, the median of each size with its interval, and the fitted power law.
+def exposures_figure(law: MemorizationLaw, of_size: bool = True) -> go.Figure:
+    """T(N, tau) against N: a point per model, the median of each group with its interval, and the fitted power law.
 
-    A model that did not get there within its budget is an open marker at its last exposure: T is larger.
+    A model that did not get there within its budget is an open marker at its last exposure: T is larger. Groups that
+    differ in more than their size stand one beside the other, without a law.
 
     Args:
         law: what ``probe.scaling.memorization.memorization_law`` returns.
+        of_size: whether they differ in size alone (``probe.report.scale.in_size_alone``).
     """
     models, sizes = law.models, law.sizes
+    columns = GroupColumns(models, of_size)
     reached = np.isfinite(models["reached"])
     last = float(models["budget"].max())
     traces = []
@@ -53,7 +58,7 @@ def exposures_figure(law: MemorizationLaw) -> go.Figure:
         if len(rows):
             traces.append(
                 go.Scatter(
-                    x=rows["n_params"].to_numpy(dtype=float),
+                    x=columns.at(rows, 0.0),
                     y=rows[column].to_numpy(dtype=float),
                     mode="markers",
                     marker={"symbol": symbol, "size": 9, "color": "#0072B2", "opacity": 0.8, "line": {"width": 1.6}},
@@ -68,19 +73,18 @@ def exposures_figure(law: MemorizationLaw) -> go.Figure:
         above, below = ((known[end] - known["median"]).abs().where(bounded, 0.0) for end in ("high", "low"))
         traces.append(
             go.Scatter(
-                x=known["n_params"].to_numpy(dtype=float) * 1.13,  # beside the points
+                x=columns.at(known, BESIDE),
                 y=known["median"].to_numpy(dtype=float),
                 error_y={"array": above, "arrayminus": below, "thickness": 1.4, "width": 5},
                 mode="markers",
                 marker={"symbol": "line-ew-open", "size": 12, "color": "#D55E00", "line": {"width": 2}},
                 line={"color": "#D55E00"},
                 name="median over seeds",
-                hovertemplate="median of the size: %{y:,.1f} exposures<extra></extra>",
+                hovertemplate="median of the group: %{y:,.1f} exposures<extra></extra>",
             )
         )
-    least, most = float(models["n_params"].min()) / 1.5, float(models["n_params"].max()) * 1.5
-    if law.law is not None:
-        at = np.geomspace(least, most, 50)
+    if law.law is not None and columns.of_size:
+        at = np.geomspace(models["n_params"].min() / 1.5, models["n_params"].max() * 1.5, 50)
         traces.append(
             go.Scatter(
                 x=at,
@@ -91,28 +95,22 @@ def exposures_figure(law: MemorizationLaw) -> go.Figure:
                 hovertemplate="%{x:,.0f} parameters: %{y:,.1f} exposures<extra></extra>",
             )
         )
-    values = sizes["n_params"].to_numpy(dtype=float)
-    ticks = [f"{size}<br>{compact(n)}" for size, n in zip(sizes["size"], values, strict=True)]
     first = float(models["reached"].where(reached, models["budget"]).min())
     return figure(
-        420,
+        columns.height + 40,  # the legend may need two rows
         traces,
-        xaxis={
-            "type": "log",
-            "range": [float(np.log10(least)), float(np.log10(most))],
-            "tickvals": values,
-            "ticktext": ticks,
-            "title": {"text": "parameters (log)"},
-        },
+        xaxis=columns.layout,
         yaxis={"type": "log", "title": {"text": "exposures per fact (log)"}} | log_ticks(first / 1.5, last * 1.2),
         margin={"t": 80, "l": 62, "r": 16, "b": 60},
     )
 
 
-def law_sentence(law: MemorizationLaw) -> str:
-    """What was found, in words."""
+def law_sentence(law: MemorizationLaw, of_size: bool = True) -> str:
+    """What was found, in words; of the law only where groups differ in size alone, ``of_size``."""
     n, late = len(law.models), int(np.isinf(law.models["reached"]).sum())
     text = f"{n - late} of {n} models memorized {100 * law.tau:g} % of the facts shown to them within the budget."
+    if not of_size:
+        return f"{text} Groups differ in more than their size, so T is not fitted as a power of it."
     if law.law is None or law.law.exponent is None:
         return f"{text} No power law is fitted: {law.reason}."
     a = law.law.exponent
@@ -132,16 +130,17 @@ def bits_figure(results: pd.DataFrame) -> go.Figure:
     rows = results[(results["probe"] == "capacity") & (results["metric"] == "bits")]
     if rows.empty:
         raise ValueError("results: no bits in the table; expected rows of the probe capacity")
-    rows = rows.assign(value=rows["value"] / rows["n_params"]).sort_values(["n_params", "model", "step"])
-    marks = {n: mark_of(i) for i, n in enumerate(rows["n_params"].unique())}
+    names = rows["model"].map(size_label) + " · " + rows["n_params"].map(compact)
+    rows = rows.assign(name=names, value=rows["value"] / rows["n_params"]).sort_values(["n_params", "model", "step"])
+    marks = marks_of(rows["name"])
     axis = StepAxis(rows["step"].unique())
     titles = zip(("train", "test"), _MEASURES.values(), strict=True)
     panels = {key: title for key, title in titles if (rows["key"] == key).any()}
     layout, traces = grid(list(panels.values())), []
     for place, key in enumerate(panels):
         shown = rows[rows["key"] == key]
-        for (model, n), curve in shown.groupby(["model", "n_params"], sort=False):
-            traces.append(line(place, axis, curve, marks[n], str(model), str(n), log=False))
+        for (model, name), curve in shown.groupby(["model", "name"], sort=False):
+            traces.append(line(place, axis, curve, marks[str(name)], str(model), str(name), log=False))
         layout[axis_id("yaxis", place)] |= value_axis("bits per parameter", "linear", shown["value"])
-    traces += [legend(mark, f"{compact(n)} parameters", str(n)) for n, mark in marks.items()]
+    traces += legends(marks)
     return finish(layout, axis, traces)

@@ -15,7 +15,8 @@ from probe.scaling.transitions import by_size
 
 _EVENTS = {"memorized_step": ("memorized", "train"), "generalized_step": ("generalized", "test")}
 _DODGE = {"train": -0.6, "test": 0.0, "test_nonmirror": 0.6}  # in shares of what a group has to one side
-_BESIDE = 1.0  # medians stand to the right of their points
+BESIDE = 1.0
+"""Medians stand to the right of their points."""
 _SIZE = ("d_model", "n_layers", "n_heads", "d_mlp")
 _CHARACTER, _WIDTH = 7.0, 440  # pixels: of a letter of a tick, and of a narrow figure
 _MAX_TICKS = 32
@@ -42,7 +43,7 @@ def final_accuracy_figure(transitions: pd.DataFrame, of_size: bool = True) -> go
         transitions: what ``probe.scaling.transitions`` returns.
         of_size: whether the groups differ in size alone (``in_size_alone``), so that they stand at their parameters.
     """
-    columns = _Columns(transitions, of_size)
+    columns = GroupColumns(transitions, of_size)
     plot = figure(columns.height)
     for subset, mark in SUBSETS.items():
         column = f"final_{subset}_accuracy"
@@ -75,7 +76,7 @@ def transition_figure(transitions: pd.DataFrame, of_size: bool = True) -> go.Fig
         transitions: what ``probe.scaling.transitions`` returns.
         of_size: whether they do (``in_size_alone``), so that they stand at their parameters.
     """
-    columns = _Columns(transitions, of_size)
+    columns = GroupColumns(transitions, of_size)
     plot = figure(columns.height)
     # A logarithmic axis has no place for step 0, at which a model may have been stopped.
     transitions = transitions.assign(final_step=transitions["final_step"].clip(lower=1))
@@ -89,7 +90,7 @@ def transition_figure(transitions: pd.DataFrame, of_size: bool = True) -> go.Fig
         top = np.where(np.isnan(high), median, np.minimum(high, float(transitions["final_step"].max())))
         plot.add_trace(
             go.Scatter(
-                x=columns.at(reached, _BESIDE),
+                x=columns.at(reached, BESIDE),
                 y=median,
                 error_y={"array": top - median, "arrayminus": median - bottom, "thickness": 1.4, "width": 5},
                 mode="lines+markers" if columns.of_size else "markers",
@@ -130,7 +131,7 @@ def transition_figure(transitions: pd.DataFrame, of_size: bool = True) -> go.Fig
 
 def _points(
     plot: go.Figure,
-    columns: "_Columns",
+    columns: "GroupColumns",
     rows: pd.DataFrame,
     steps: pd.Series,
     hover: str,
@@ -157,7 +158,7 @@ def _one_label_per_size(transitions: pd.DataFrame) -> bool:
     return bool((transitions.groupby("n_params")["size"].nunique() <= 1).all())
 
 
-class _Columns:
+class GroupColumns:
     """Where the groups stand along the x axis, each with room to both sides that no other group has.
 
     Args:

@@ -7,7 +7,7 @@ import pandas as pd
 from probe.report.curves import PROGRESS_MEASURES, progress_figure
 from probe.report.data import ReportData
 from probe.report.irreps import irrep_logits_figure, irrep_shares_figure
-from probe.report.left_out import FOURIER, IRREPS, SPECTRA
+from probe.report.left_out import FOURIER, IRREPS, SPECTRA, with_left_out
 from probe.report.logits import component_loss_figure
 from probe.report.meanings import MEASURES, meaning_of
 from probe.report.numbers import LISTED, key_numbers
@@ -19,7 +19,7 @@ from probe.report.structure_parts import fourier_sections
 from probe.report.units import neuron_clusters_figure
 from probe.report.wording import irrep_names, progress_definitions
 
-OUTCOME = ("performance", "weights", "recall", "capacity")
+OUTCOME = ("performance", "weights", "recall", "capacity", "extraction")
 """Probes of what a model does and knows and how large it is, which other pages show."""
 MAX_PANELS = 24
 _OTHERS = ("algorithm", "representation", "complexity", "fourier_probe")
@@ -48,15 +48,8 @@ def render_structure(data: ReportData, name: str, links: Sequence[Link] = ()) ->
 
 def structure_sections(model: OneModel) -> list[Section]:
     """The figure sections of a model's page in reading order; last, why others are left out."""
-    found = [*fourier_sections(model), irreps_section(model), progress_section(model), other_measures_section(model)]
-    reasons = [
-        reason.replace("Left out:", f"{section.title}:", 1)
-        for section in found
-        for reason in section.missing
-        if not section.panels
-    ]
-    left_out = [Section("left-out", "Left out", missing=tuple(reasons))] if reasons else []
-    return [*(section for section in found if section.panels), *left_out]
+    others = (irreps_section(model), progress_section(model), other_measures_section(model))
+    return with_left_out([*fourier_sections(model), *others])
 
 
 def irreps_section(model: OneModel) -> Section:

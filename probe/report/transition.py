@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from probe.report.data import ReportData
-from probe.report.left_out import with_meaning
+from probe.report.left_out import with_left_out, with_meaning
 from probe.report.page import Link, Section, render_page
 from probe.report.transition_parts import (
     fits_section,
@@ -52,7 +52,4 @@ def transition_sections(data: ReportData) -> list[Section]:
         fractions_section(data, runs),
         foreseen_section(data, runs),
     ]
-    shown = [section for section in found if section.panels or section.body]
-    reasons = [reason for section in found if section not in shown for reason in section.missing]
-    left_out = [Section("left-out", "Left out", missing=tuple(reasons))] if reasons else []
-    return [*shown, *left_out]
+    return with_left_out(found)

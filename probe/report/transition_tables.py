@@ -1,11 +1,11 @@
 """Tables of the transition page, as HTML."""
 
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from probe.report.html_table import table_html
 from probe.report.verdict import steps_text
 
 _OPEN = 12  # rows of a table that is not folded
@@ -25,7 +25,7 @@ def outcomes_table(outcomes: pd.DataFrame) -> str:
         dates = [late if date == "—" else date for date in dates]
         rows.append([str(run["model"]), str(run["phase"]), *dates, steps_text(run["test_step"] - run["train_step"])])
     heads = ("Model", "Phase", "Train .9 at\n(step)", "Test .9 at\n(step)", "Between\n(steps)")
-    return _table("outcomes-table", "Table of outcomes", heads, rows, words=2)
+    return _foldable("outcomes-table", "Table of outcomes", heads, rows, words=2)
 
 
 def fits_table(fits: pd.DataFrame) -> str:
@@ -45,7 +45,7 @@ def fits_table(fits: pd.DataFrame) -> str:
     heads = ["Model"]
     for measure in measures:
         heads += [f"{measure},\nhalf of the way (step)", "10 to 90 %\n(steps)"]
-    return _table("fits-table", "Table of fitted dates", heads, rows, words=1)
+    return _foldable("fits-table", "Table of fitted dates", heads, rows, words=1)
 
 
 def _fit_cells(fit: dict | None) -> list[str]:
@@ -59,20 +59,6 @@ def _fit_cells(fit: dict | None) -> list[str]:
     return [date, f"{steps_text(fit['start'])} to {steps_text(fit['end'])}"]
 
 
-def _lines(text: str) -> str:
-    return escape(text).replace("\n", "<br>")
-
-
-def _table(name: str, label: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
-    """The first ``words`` columns hold words, the others numbers."""
-    kinds = ["" if i < words else ' class="n"' for i in range(len(heads))]
-    head = "".join(f'<th scope="col"{kind}>{_lines(text)}</th>' for text, kind in zip(heads, kinds, strict=True))
-    lines: list[str] = []
-    for first, *cells in rows:
-        body = "".join(f"<td{kind}>{escape(text)}</td>" for text, kind in zip(cells, kinds[1:], strict=True))
-        lines.append(f'<tr><th scope="row">{escape(first)}</th>{body}</tr>')
-    table = (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table id="{name}">'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
-    )
-    return f"<details><summary>{label}, {len(lines)} rows</summary>{table}</details>" if len(lines) > _OPEN else table
+def _foldable(name: str, label: str, heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    table = table_html(name, label, heads, rows, words)
+    return f"<details><summary>{label}, {len(rows)} rows</summary>{table}</details>" if len(rows) > _OPEN else table

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from probe.tasks import Facts, GroupComposition, ModularArithmetic, Task
+from probe.tasks import Biographies, Facts, GroupComposition, ModularArithmetic, Task
 
 _LOG = " (log: discrete logarithm)"
 
@@ -76,7 +76,9 @@ def without_order(task: Task | None) -> str:
         return (
             f"{_name(task)} is no addition in a cyclic group, so that its elements have no order to count cycles over"
         )
-    return "the tokens of random facts have no order to count cycles over" if isinstance(task, Facts) else ""
+    if isinstance(task, Facts | Biographies):
+        return "the tokens of random facts have no order to count cycles over"
+    return ""
 
 
 def _name(task: Task) -> str:
@@ -116,7 +118,8 @@ def progress_definitions(tasks: Iterable[Task | None], probes: Collection[str]) 
     if keys:
         parts.append(
             f"Restricted loss keeps only the {' (or '.join(keys)}{')' * (len(keys) > 1)} of the final step in the"
-            " logits, excluded loss (train pairs) removes them all"
+            " logits, excluded loss (train pairs) removes them all; surviving: of the train pairs that are answered"
+            " rightly, the share that still is without them, which is what is known by heart"
         )
     if fourier:
         phases = dict.fromkeys(wording(task).phase for task in tasks if not without_frequencies(task))

@@ -38,9 +38,20 @@ class FactTable:
     exact: xr.DataArray
     exposures: xr.DataArray
 
+    @property
+    def shown(self) -> np.ndarray:
+        """Which are compared by frequency: those trained on; of biographies without the questions, another kind."""
+        return self.task.subsets.get("recited", self.task.train_mask)
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """The control: those of the same kind of which nothing was ever shown, in no phrasing."""
+        subsets = self.task.subsets
+        return subsets.get("test_biographies", subsets.get("test", np.zeros_like(self.shown)))
+
     def half_known(self) -> int:
         """The first step at which half of the facts shown are answered, where frequency shows most; else the last."""
-        known = self.exact.values[:, self.task.train_mask].mean(1)
+        known = self.exact.values[:, self.shown].mean(1)
         at = np.flatnonzero(known >= HALF)
         return int(self.exact["step"].values[at[0] if len(at) else -1])
 
@@ -63,12 +74,15 @@ def fact_tables(curves: pd.DataFrame, arrays: Arrays, tasks: Mapping[str, Task])
 
 
 def by_exposure(tables: list[FactTable], step: int) -> "ByExposure":
-    """Share answered in bins of exposures at a step, the facts of several models of one size together."""
+    """Share answered in bins of exposures at a step, the facts of several models of one size together.
+
+    Facts that were shown, and the control; those known from another phrasing only are neither.
+    """
     from probe.measures.memorization import accuracy_by_exposure
 
-    at = [table for table in tables if step in table.exact["step"].values]
-    exposures = np.concatenate([table.exposures.sel(step=step).values for table in at])
-    exact = np.concatenate([table.exact.sel(step=step).values for table in at])
+    at = [(table, table.shown | table.unseen) for table in tables if step in table.exact["step"].values]
+    exposures = np.concatenate([table.exposures.sel(step=step).values[chosen] for table, chosen in at])
+    exact = np.concatenate([table.exact.sel(step=step).values[chosen] for table, chosen in at])
     return accuracy_by_exposure(exposures, exact)
 
 
@@ -86,9 +100,10 @@ def frequency_effects(tables: list[FactTable]) -> pd.DataFrame:
     """
     rows = []
     for table in tables:
-        step, shown = table.half_known(), table.task.train_mask
+        step, shown = table.half_known(), table.shown
         exposures = table.exposures.sel(step=step).values[shown].astype(float)
-        if len(np.unique(exposures)) > 1:
+        # within a pass facts that are equally frequent may differ by what it has not shown yet
+        if len(np.unique(table.task.exposures[shown])) > 1 and len(np.unique(exposures)) > 1:
             row = {"model": table.model, "size": table.size, "n_params": table.n_params, "step": step}
             rows.append(row | _effects(table.task, exposures, table.exact.sel(step=step).values[shown]))
     names = [f"{name}{end}" for name in ("gap", "rho", "slope", "adjusted") for end in ("", "_low", "_high")]

@@ -1,5 +1,6 @@
 """How many exposures it took to memorize, by size: M over exposures, T(N, tau), and its law."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 TAU = 0.9
 
 
-def memorization_curves(results: pd.DataFrame) -> pd.DataFrame:
+def memorization_curves(results: pd.DataFrame, of_tokens: Collection[str] = ()) -> pd.DataFrame:
     """A row per model and step at which the probes ``performance`` and ``recall`` measured it, smallest models first.
 
     Columns: ``model``, ``size``, ``seed``, ``n_params``, ``step``; ``exposures`` (mean per trained example);
@@ -24,8 +25,15 @@ def memorization_curves(results: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         results: tidy results table.
+        of_tokens: models whose M is the share of tokens, each after those before it, and not that of whole answers:
+            those of texts, of which every token is a fact (Tirumala et al. 2022, arXiv 2205.10770, section 2).
     """
     rows = results[results["probe"].isin(["performance", "recall"])]
+    token = rows["metric"] == "token_accuracy"
+    # a text of one token has no other accuracy
+    has_tokens = rows["model"].isin(of_tokens) & rows["model"].isin(rows.loc[token, "model"])
+    rows = rows[~(has_tokens & (rows["metric"] == "accuracy")) & ~(token & ~has_tokens)]
+    rows = rows.assign(metric=rows["metric"].replace({"token_accuracy": "accuracy"}))
     keys = ["model", "seed", "n_params", "step"]
     columns = {("accuracy", "train"): "memorized", ("accuracy", "test"): "unseen", ("exposures", "train"): "exposures"}
     named = [columns.get(pair) for pair in zip(rows["metric"], rows["key"], strict=True)]
@@ -97,8 +105,7 @@ def memorization_law(curves: pd.DataFrame, tau: float = TAU) -> MemorizationLaw:
     rows = []
     for (size, n_params), group in models.groupby(["size", "n_params"], sort=False):
         reached = group["reached"].to_numpy(copy=True)
-        last = np.where(np.isfinite(reached), group["above"], group["budget"])
-        median = kaplan_meier(last, reached).median
+        median = kaplan_meier(group["above"].to_numpy(copy=True), reached).median
         n_censored = int(np.isinf(reached).sum())
         rows.append((size, n_params, len(group), n_censored, median.estimate, median.low, median.high))
     sizes = pd.DataFrame(rows, columns=["size", "n_params", "n", "n_censored", "median", "low", "high"])
@@ -106,7 +113,7 @@ def memorization_law(curves: pd.DataFrame, tau: float = TAU) -> MemorizationLaw:
     try:
         law = fit_power_law(
             models["n_params"].to_numpy(dtype=float, copy=True),
-            np.where(np.isfinite(models["reached"]), models["above"], models["budget"]),
+            models["above"].to_numpy(dtype=float, copy=True),
             models["reached"].to_numpy(dtype=float, copy=True),
         )
     except ValueError as error:

@@ -14,7 +14,7 @@ from probe.probes.registry import probe_class, registered
 from probe.probes.spectra import EmbeddingCircle, EmbeddingSpectrum, NeuronLogitSpectrum
 from probe.probes.weights import Weights
 from probe.suites.architecture import Architecture, Shape
-from probe.tasks import Facts, ModularArithmetic
+from probe.tasks import Facts, ModularArithmetic, Text
 from tests.probes.stub import cosine_logits, discrete_log, keys, observation, values
 
 CYCLIC = [("a+b", 13), ("a-b", 13), ("a*b", 13), ("a/b", 13), ("a+b", 12)]
@@ -257,6 +257,22 @@ def test_restricted_and_excluded_loss_are_taken_over_their_own_examples():
     assert values(rows, "logit_fve")[""] < 0.3
 
 
+def test_what_survives_without_the_keys_is_what_was_memorized():
+    """Frequencies answer everything; half of the training examples, and nothing else, are known by heart as well."""
+    task = task_of("a+b", 13)
+    logits = cosine_logits(task, {3: 5.0})
+    trained = np.flatnonzero(task.train_mask)
+    for example in trained[::2]:
+        logits[example, task.answers[example]] += 20.0
+    rows = list(FourierProgress().measure(observation(task, logits, of_model=keys(3))))
+    survives, low, high = (values(rows, f"surviving{end}") for end in ("", "_low", "_high"))
+    assert low["train"] < 0.5 <= survives["train"] < 0.6 < high["train"]  # of the others some by chance
+    assert survives["test"] < 0.25
+    assert high["test"] < low["train"]
+    none = list(FourierProgress().measure(observation(task, -logits, of_model=keys(3))))
+    assert values(none, "surviving") == {}
+
+
 def test_without_key_frequencies_only_what_needs_none_is_said():
     task = task_of("a+b", 7)
     rows = list(FourierProgress().measure(observation(task, cosine_logits(task, {1: 1.0}), of_model=keys())))
@@ -293,7 +309,7 @@ def test_probes_of_key_frequencies_refuse_what_is_no_addition(operation):
 
 
 @pytest.mark.parametrize("name", registered())
-def test_a_probe_says_what_it_is(name):
+def test_a_probe_says_what_it_is(name, tmp_path):
     cls = probe_class(name)
     assert cls.name == name
     assert cls.version >= 1
@@ -301,7 +317,10 @@ def test_a_probe_says_what_it_is(name):
     assert set(cls.needs) <= set(registered())
     assert all(probe_class(needed).per == "model" for needed in cls.needs)
     assert cls() == cls()
-    cls().check(Facts(10) if name == "capacity" else ModularArithmetic(7))
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("".join(f"line {i} of a corpus\n" for i in range(100)))
+    of_facts, of_text = {"capacity": Facts(10)}, {"extraction": Text(str(corpus), n_tokens=300)}
+    cls().check((of_facts | of_text).get(name, ModularArithmetic(7)))
 
 
 @pytest.mark.parametrize("operation", ["a*b", "a/b"])

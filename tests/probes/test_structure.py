@@ -130,6 +130,7 @@ def test_irreps_of_a_group():
     assert values(progress, "restricted_loss") == pytest.approx(dict.fromkeys(("all", "train", "test"), full.all_loss))
     assert values(progress, "character_loss") == pytest.approx({"all": full.all_loss})
     assert values(progress, "excluded_loss") == pytest.approx({"all keys": math.log(24), "standard": math.log(24)})
+    assert values(progress, "surviving") == {"train": full.surviving, "test": full.surviving_test}
 
 
 def test_power_of_an_embedding_and_neurons_by_irrep():

@@ -97,6 +97,7 @@ def _rows(
             0.2
         )
         curves[("fourier_progress", "excluded_loss", "logits", "all keys")] = train + 8 * structure * noise(0.05)
+        curves[("fourier_progress", "surviving", "logits", "train")] = np.clip(1 - structure, 0, 1)
         for metric, top in (("logit_fve", 0.95), ("logit_fve_directions", 0.96), ("sum_fve", 0.96)):
             curves[("fourier_progress", metric, "logits", "")] = top * structure + 0.002
     rows = [(int(s), *place, float(v)) for place, values in curves.items() for s, v in zip(grid, values, strict=True)]

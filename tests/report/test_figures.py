@@ -100,6 +100,7 @@ def test_progress_panels_hold_the_measures_they_name(data):
     expected = {
         "restricted loss, all pairs": ("restricted_loss", "all"),
         "excluded loss, train pairs": ("excluded_loss", "all keys"),
+        "surviving without the keys, train pairs": ("surviving", "train"),
         "logit FVE (cube)": ("logit_fve", ""),
         "sum-FVE": ("sum_fve", ""),
         "Gini of the spectrum of W_E": ("gini", ""),
@@ -302,5 +303,5 @@ def test_panels_lie_where_plotly_would_put_them(n, columns):
 
 def test_step_axes_are_labelled_in_the_lowest_panels(data):
     figure = progress_figure(data.results)
-    titles = [figure.layout[axis_id("xaxis", i)].title.text for i in range(6)]
-    assert titles == ["", "", "", "", "training step (log)", "training step (log)"]
+    titles = [figure.layout[axis_id("xaxis", i)].title.text for i in range(7)]
+    assert titles == [*[""] * 5, "training step (log)", "training step (log)"]

@@ -1,6 +1,7 @@
 """The memorization page: its figures show what was measured of learners that are known, and its words say it."""
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
@@ -78,6 +79,57 @@ def test_medians_have_an_interval_only_where_there_are_seeds_enough_for_one():
     close(bars[1].arrayminus, law.sizes["median"] - law.sizes["low"])
 
 
+def test_no_law_is_drawn_where_groups_differ_in_more_than_their_size():
+    law = memorization_law(memorization_curves(suite(1.0, 0)))
+    figure = exposures_figure(law, of_size=False)
+    assert "power law" not in {trace.name for trace in figure.data}
+    assert figure.layout.xaxis.type is None
+    assert list(figure.layout.xaxis.ticktext) == law.sizes["size"].tolist()
+    place = {size: i for i, size in enumerate(law.sizes["size"])}
+    (points,) = [trace for trace in figure.data if trace.name == "T(N, 0.9)"]
+    assert list(points.x) == [place[model.rsplit("-", 1)[0]] for model in points.customdata]
+    (medians,) = [trace for trace in figure.data if trace.name == "median over seeds"]
+    known = law.sizes[np.isfinite(law.sizes["median"])]
+    assert list(np.round(medians.x)) == [place[size] for size in known["size"]]
+    assert (np.array(medians.x) > np.round(medians.x)).all()  # beside the points
+    assert law_sentence(law, of_size=False) == (
+        "12 of 15 models memorized 90 % of the facts shown to them within the budget. Groups differ in more than their"
+        " size, so T is not fitted as a power of it."
+    )
+
+
+def test_groups_that_share_a_size_have_no_law_without_being_told():
+    alike = pd.concat([learner(f"d8-{rate}-s0", 100, time) for rate, time in (("a", 30), ("b", 60))])
+    bigger = [learner(f"d{n}-s0", n, 10) for n in (400, 900)]
+    law = memorization_law(memorization_curves(pd.concat([alike, *bigger])))
+    assert law.law is not None
+    figure = exposures_figure(law)
+    assert "power law" not in {trace.name for trace in figure.data}
+    assert list(figure.layout.xaxis.ticktext) == ["d8-a", "d8-b", "d400", "d900"]
+
+
+def test_the_page_speaks_of_a_law_of_size_only_where_size_alone_differs():
+    data = data_of(suite(1.0, 0))
+    said = words(render_memorization(data))
+    for text in (
+        "Fitted: T = c N^-a",
+        "the power law by maximum likelihood",
+        "Exposures to memorize against parameters",
+    ):
+        assert text in said
+    models = data.results["model"].unique()
+    rates = [1e-3 if model.startswith("d1000-") else 3e-3 for model in models]
+    settings = pd.DataFrame({"learning_rate": rates}, index=pd.Index(models, name="model"))
+    other = replace(data, settings=settings)
+    said = words(render_memorization(other))
+    assert "Groups differ in more than their size, so T is not fitted as a power of it." in said
+    assert "Exposures to memorize by group" in said
+    assert not [text for text in ("Fitted: T", "power law", "against parameters") if text in said]
+    (drawn,) = [section for section in memorization_sections(other) if section.id == "exposures"]
+    for figure in drawn.panels[0].choices.values():
+        assert "power law" not in {trace.name for trace in figure.data}
+
+
 def test_the_law_in_words():
     law = memorization_law(memorization_curves(suite(1.0, 0)))
     a = law.law.exponent
@@ -136,6 +188,7 @@ def test_bits_are_per_parameter_beside_their_control():
     close(drawn["d8-s0", "y"], np.arange(4) / 100)
     close(drawn["d16-s0", "y"], np.arange(4) / 400)
     close(drawn["d16-s0", "y2"], np.zeros(4))
+    assert in_legend(figure) == ["d8 · 100", "d16 · 400"]
     with pytest.raises(ValueError, match="no bits in the table"):
         bits_figure(learner("d8-s0", 100, 30))
 
@@ -146,10 +199,26 @@ def test_the_page_holds_what_the_run_does_and_says_why_the_rest_is_left_out():
     data = data_of(results, lambda model, name: stored.get(name), {"d8-s0": TASK})
     assert [section.id for section in memorization_sections(data)] == ["memorized", "exposures", "map", "left-out"]
     page = words(render_memorization(data))
-    assert "How many bits that is: answers are not drawn at random" in page
+    assert "How many bits that is: not measured (probe capacity" in page
     assert "1 of 1 models memorized 90 % of the facts shown to them within the budget" in page
     facts = data_of(pd.concat([results, bits("d8-s0", 100, SHOWN)]), questions={"d8-s0": Facts(20)})
     assert [section.id for section in memorization_sections(facts)] == ["memorized", "exposures", "bits", "left-out"]
+
+
+def test_the_map_is_of_the_first_model_of_each_size_and_no_array_is_read_twice():
+    stored, read = arrays_of(TASK, SHOWN), []
+    models = {"d8-s0": 100, "d8-s1": 100, "d16-s0": 400}
+    results = pd.concat([learner(model, n, 30, seed=int(model[-1])) for model, n in models.items()])
+
+    def arrays(model, name):
+        read.append((model, name))
+        return stored.get(name)
+
+    sections = memorization_sections(data_of(results, arrays, dict.fromkeys(models, TASK)))
+    (drawn,) = [section for section in sections if section.id == "map"]
+    assert list(drawn.panels[0].choices) == ["d8-s0", "d16-s0"]
+    assert len(read) == len(set(read))
+    assert {model for model, name in read if name == "recall_predicted"} == {"d8-s0", "d16-s0"}
 
 
 def test_the_page_is_made_and_linked_where_exposures_are_known():

@@ -6,7 +6,7 @@ import xarray as xr
 
 from probe.scaling.frequency import FactTable, by_exposure, fact_tables, frequency_effects, operand_pairs
 from probe.scaling.memorization import memorization_curves
-from probe.tasks import Facts, Multiplication, OperandWeights, Zipf
+from probe.tasks import Biographies, Facts, Multiplication, OperandWeights, Zipf
 from tests.synthetic_memory import arrays_of, learner
 
 STEPS = [0, 1, 2, 4, 8, 16, 32]
@@ -52,6 +52,19 @@ def test_bins_are_those_of_all_seeds_together():
         assert float(value) == pytest.approx(exact[inside].mean())
 
 
+def test_facts_known_in_other_words_are_neither_shown_nor_the_control():
+    """Of biographies, questions are another kind as well."""
+    for task, shown, unseen in (
+        (Biographies(60, biographies=2), "recited", "test_biographies"),
+        (Facts(60, phrasings=3, trained_phrasings=2), "train", "test"),
+        (Facts(60), "train", "test"),
+    ):
+        found = by_exposure([planted(task, half=0.0, slope=1e3)], 8)
+        in_bins = dict(zip(found.most.tolist(), found.n_facts.tolist(), strict=True))
+        assert in_bins[0] == task.subsets[unseen].sum()
+        assert sum(in_bins.values()) == task.subsets[unseen].sum() + task.subsets[shown].sum()
+
+
 def test_a_planted_slope_is_recovered_alone_and_at_equal_difficulty():
     effects = frequency_effects([planted(TASK, seed=seed, model=f"d8-s{seed}") for seed in range(8)])
     assert len(effects) == 8
@@ -76,6 +89,9 @@ def test_what_the_data_do_not_say_is_left_open():
     known = frequency_effects([planted(TASK, half=0.0, slope=1e3)])
     assert known["slope"].isna().all()  # all right
     assert frequency_effects([planted(Facts(200))]).empty  # all shown equally often
+    broken_off = planted(Facts(200))  # in the midst of a pass
+    broken_off.exposures[:, ::2] += 1
+    assert frequency_effects([broken_off]).empty
 
 
 def test_two_operands_are_compared_at_every_step():
