@@ -83,6 +83,8 @@ class TrainedModel(Model):
         return suite_format.step_path(self.folder, self.name, step)
 
     def examples_seen(self, step: int) -> float:
+        if not self.task.special_passes:
+            return super().examples_seen(step)
         return examples_by(self.task, self.config["training"]["batch_size"], step)
 
     def tokens_seen(self, step: int) -> float:

@@ -11,7 +11,7 @@ from probe.suites import format as suite_format
 from probe.suites import open_suite
 from probe.suites.architecture import Architecture, Shape
 from probe.suites.hooked import HookedTransformer
-from probe.tasks import ModularArithmetic
+from probe.tasks import Facts, ModularArithmetic
 from probe.training.ensemble import Member
 from probe.training.run import train
 from probe.training.settings import Schedule, TrainingSettings
@@ -57,6 +57,18 @@ def test_what_a_checkpoint_knows_before_it_is_loaded(folder, monkeypatch):
     assert checkpoint.model.seed == 4
     assert checkpoint.location == f"{folder}/abig/step_00000004.safetensors"
     assert len(checkpoint.digest) == 64
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_examples_of_a_special_batch_are_seen_while_it_is_shown(tmp_path, batch_size):
+    task = Facts(8, relations=1, values=3, held_out=0.25, special=0.5, special_passes=2)
+    settings = TrainingSettings(steps=5, batch_size=batch_size, checkpoints=Schedule(log_until=0, every=1))
+    train(Architecture.of(Shape(d_model=8, n_heads=2), task), [Member("m", task, seed=0)], settings, str(tmp_path))
+    suite = open_suite(str(tmp_path))
+    for step in suite.steps("m"):
+        checkpoint = suite["m", step]
+        assert checkpoint.examples_seen == checkpoint.exposures.sum()
+        assert checkpoint.tokens_seen == checkpoint.examples_seen * task.n_ctx
 
 
 def test_weights_and_the_loaded_model(folder):
