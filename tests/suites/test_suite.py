@@ -59,7 +59,7 @@ def test_what_a_checkpoint_knows_before_it_is_loaded(folder, monkeypatch):
     assert len(checkpoint.digest) == 64
 
 
-@pytest.mark.parametrize("batch_size", [None, 4])
+@pytest.mark.parametrize("batch_size", [None, 3])
 def test_examples_of_a_special_batch_are_seen_while_it_is_shown(tmp_path, batch_size):
     task = Facts(8, relations=1, values=3, held_out=0.25, special=0.5, special_passes=2)
     settings = TrainingSettings(steps=5, batch_size=batch_size, checkpoints=Schedule(log_until=0, every=1))
