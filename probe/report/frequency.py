@@ -1,6 +1,7 @@
 """What is known of facts by how often they were shown."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -9,27 +10,30 @@ import plotly.graph_objects as go
 from probe.report.frames import add_frames, slider_steps
 from probe.report.html_table import table_html
 from probe.report.style import compact, figure, log_ticks, marks_of
-from probe.scaling.frequency import FactTable, by_exposure
+from probe.scaling.frequency import FactTable, by_exposure, log_prob_by_exposure
 
 _NEVER = 0.5
 """Where facts that were never shown stand on the logarithmic axis of exposures."""
 _COLUMNS = {"gap": "Gap of tenths", "rho": "Spearman's rho", "slope": "Slope", "adjusted": "Slope at equal difficulty"}
 
 
-def exposure_figure(tables: Sequence[FactTable]) -> go.Figure:
-    """Share of the facts that is answered against exposures, a line per size with 95 % intervals; steps by a slider.
+def exposure_figure(tables: Sequence[FactTable], of: Literal["exact", "log_prob"] = "exact") -> go.Figure:
+    """What is known of facts against exposures, a line per size with 95 % intervals; steps by a slider.
 
     Facts are put into bins that double; those never shown, the control, stand at the left. The facts of a size's seeds
     are taken together.
 
     Args:
         tables: what ``probe.scaling.frequency.fact_tables`` returns, at least one.
+        of: the share of the facts that is answered, or the mean log-probability of their answers, which moves before
+            any is right.
 
     Raises:
         ValueError: there is none.
     """
     if not tables:
         raise ValueError("tables: none given; expected the facts of one model or more")
+    measure = {"exact": by_exposure, "log_prob": log_prob_by_exposure}[of]
     sizes = {table.size: table.n_params for table in tables}
     steps = slider_steps(sorted({int(step) for table in tables for step in table.exact["step"].values if step > 0}))
     frames: dict[int, list[dict[str, object]]] = {}
@@ -37,7 +41,7 @@ def exposure_figure(tables: Sequence[FactTable]) -> go.Figure:
     for step in steps:
         frames[step] = []
         for size in sizes:
-            found = by_exposure([table for table in tables if table.size == size], step)
+            found = measure([table for table in tables if table.size == size], step)
             at, value, low, high = (part.numpy() for part in (found.mean_exposures, found.value, found.low, found.high))
             most = max(most, float(at.max()))
             x, gap = np.where(at > 0, at, _NEVER), np.full(len(at), np.nan)
@@ -69,11 +73,15 @@ def exposure_figure(tables: Sequence[FactTable]) -> go.Figure:
     ticks = log_ticks(1.0, max(most, 10.0))
     axis = {"tickvals": [_NEVER, *ticks["tickvals"]], "ticktext": ["never", *ticks["ticktext"]]}
     ends = [float(np.log10(_NEVER / 1.4)), float(np.log10(most * 1.3))]
+    known = {
+        "exact": {"title": {"text": "share answered exactly"}, "range": [-0.03, 1.04], "dtick": 0.25},
+        "log_prob": {"title": {"text": "log-probability of the answer, nats (mean)"}},
+    }
     plot = figure(
         420,
         traces,
         xaxis={"type": "log", "range": ends, "title": {"text": "exposures so far (log)"}, **axis},
-        yaxis={"title": {"text": "share answered exactly"}, "range": [-0.03, 1.04], "dtick": 0.25},
+        yaxis=known[of],
         margin={"t": 80, "l": 62, "r": 16, "b": 52},
     )
     add_frames(plot, frames)

@@ -1,10 +1,15 @@
 """The memorization page of a run: which facts are known, after how many exposures, and how many bits that is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from html import escape
 
+import numpy as np
 import pandas as pd
+import xarray as xr
 
+from probe.report.capacity import bits_section
 from probe.report.counterfactual import counterfactual_section
 from probe.report.data import ReportData
 from probe.report.extraction import extraction_section
@@ -15,7 +20,7 @@ from probe.report.losses import losses_section
 from probe.report.operand_map import operand_map_figure
 from probe.report.operands import contrast_figure
 from probe.report.page import Link, Panel, Section, render_page
-from probe.report.recall import bits_figure, exposures_figure, law_sentence, memorized_figure
+from probe.report.recall import exposures_figure, law_sentence, memorized_figure
 from probe.report.scale import in_size_alone
 from probe.report.sections import source_of
 from probe.report.telling import telling_section
@@ -53,6 +58,7 @@ def memorization_sections(data: ReportData) -> list[Section]:
     Args:
         data: the run; ``has_memorization`` holds of its results.
     """
+    data = replace(data, arrays=cache(data.arrays))  # of which several sections read the same
     texts = [model for model, task in data.questions.items() if isinstance(task, Text)]
     curves = memorization_curves(data.results, of_tokens=texts)
     tables = fact_tables(curves[~curves["model"].isin(texts)], data.arrays, data.questions)
@@ -66,7 +72,7 @@ def memorization_sections(data: ReportData) -> list[Section]:
         telling_section(data),
         extraction_section(data),
         _map(data, curves, tables),
-        _bits(data),
+        bits_section(data),
     ]
     return with_left_out(found)
 
@@ -110,10 +116,15 @@ def _frequency(data: ReportData, tables: list[FactTable]) -> Section:
         why = "all facts were shown equally often" if tables else "of texts, the probe extraction says it"
         return Section("frequency", title, missing=(f"{title}: {why}.",))
     caption = (
-        f"{source_of(data)} Share of the facts that is answered, by how often they had been shown, in bins that double;"
-        " at the left those never shown, the control. Bars: 95 % intervals over facts (Clopper-Pearson)."
+        f"{source_of(data)} Share of the facts that is answered, or mean log-probability of their answers, by how often"
+        " they had been shown, in bins that double; at the left those never shown, the control. Bars: 95 % intervals"
+        " over facts (Clopper-Pearson; Student's)."
     )
-    panels = [Panel("by-exposure", "Answered facts by exposures", caption, {"": exposure_figure(tables)})]
+    figures = {"share answered exactly": exposure_figure(tables)}
+    with_log_prob = [table for table in tables if _is_finite(table.log_prob)]
+    if with_log_prob:
+        figures["log-probability of the answer"] = exposure_figure(with_log_prob, "log_prob")
+    panels = [Panel("by-exposure", "Answered facts by exposures", caption, figures, "Shown")]
     pairs = operand_pairs(tables, *PAIR)
     if len(pairs):
         caption = (
@@ -144,13 +155,6 @@ def _map(data: ReportData, curves: pd.DataFrame, tables: list[FactTable]) -> Sec
     return Section("map", title, (panel,))
 
 
-def _bits(data: ReportData) -> Section:
-    title = "How many bits that is"
-    if not (data.results["probe"] == "capacity").any():
-        return Section("bits", title, missing=(f"{title}: not measured (probe capacity, of random facts).",))
-    caption = (
-        f"{source_of(data)} Bits recovered, the sum of log2 V + log2 p(answer) over the facts, per parameter (Allen-Zhu"
-        " & Li 2024, arXiv 2404.05405). Below 0: the model is sure of wrong answers."
-    )
-    panel = Panel("bits", "Bits per parameter", caption, {"": bits_figure(data.results)})
-    return Section("bits", title, (panel,))
+def _is_finite(log_prob: xr.DataArray | None) -> bool:
+    """Not of a model that diverged."""
+    return log_prob is not None and bool(np.isfinite(log_prob.values).all())

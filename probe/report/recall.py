@@ -8,7 +8,6 @@ from probe.report.panels import axis_id, finish, grid, legends, line, value_axis
 from probe.report.scale import BESIDE, GroupColumns
 from probe.report.style import INK, StepAxis, compact, figure, log_ticks, marks_of
 from probe.scaling.memorization import MemorizationLaw
-from probe.scaling.transitions import size_label
 
 _MEASURES = {
     "memorized": "facts shown in training",
@@ -116,31 +115,3 @@ def law_sentence(law: MemorizationLaw, of_size: bool = True) -> str:
     a = law.law.exponent
     text += f" Fitted: T = c N^-a with a = {a.estimate:.2f} [{a.low:.2f}, {a.high:.2f}] (95 % interval)."
     return text + ("" if a.low > 0 or a.high < 0 else " That T depends on N is not established.")
-
-
-def bits_figure(results: pd.DataFrame) -> go.Figure:
-    """Bits held per parameter over steps, a line per model: of the facts shown, and of those never shown (control).
-
-    Args:
-        results: tidy results table with rows of the probe ``capacity``.
-
-    Raises:
-        ValueError: it has none.
-    """
-    rows = results[(results["probe"] == "capacity") & (results["metric"] == "bits")]
-    if rows.empty:
-        raise ValueError("results: no bits in the table; expected rows of the probe capacity")
-    names = rows["model"].map(size_label) + " · " + rows["n_params"].map(compact)
-    rows = rows.assign(name=names, value=rows["value"] / rows["n_params"]).sort_values(["n_params", "model", "step"])
-    marks = marks_of(rows["name"])
-    axis = StepAxis(rows["step"].unique())
-    titles = zip(("train", "test"), _MEASURES.values(), strict=True)
-    panels = {key: title for key, title in titles if (rows["key"] == key).any()}
-    layout, traces = grid(list(panels.values())), []
-    for place, key in enumerate(panels):
-        shown = rows[rows["key"] == key]
-        for (model, name), curve in shown.groupby(["model", "name"], sort=False):
-            traces.append(line(place, axis, curve, marks[str(name)], str(model), str(name), log=False))
-        layout[axis_id("yaxis", place)] |= value_axis("bits per parameter", "linear", shown["value"])
-    traces += legends(marks)
-    return finish(layout, axis, traces)

@@ -29,6 +29,7 @@ class FactTable:
         task: what it was asked.
         exact: whether each is answered, [step, example].
         exposures: how often each had been shown, [step, example].
+        log_prob: of the whole answer, nats, [step, example]; None where it was not stored.
     """
 
     model: str
@@ -37,6 +38,7 @@ class FactTable:
     task: Task
     exact: xr.DataArray
     exposures: xr.DataArray
+    log_prob: xr.DataArray | None = None
 
     @property
     def shown(self) -> np.ndarray:
@@ -67,9 +69,10 @@ def fact_tables(curves: pd.DataFrame, arrays: Arrays, tasks: Mapping[str, Task])
     found = []
     for row in curves.drop_duplicates("model").to_dict("records"):
         model = str(row["model"])
-        exact, exposures = (arrays(model, f"recall_{name}") for name in ("exact", "exposures"))
+        exact, exposures, log_prob = (arrays(model, f"recall_{name}") for name in ("exact", "exposures", "log_prob"))
         if exact is not None and exposures is not None and model in tasks:
-            found.append(FactTable(model, str(row["size"]), int(row["n_params"]), tasks[model], exact, exposures))
+            size, n_params = str(row["size"]), int(row["n_params"])
+            found.append(FactTable(model, size, n_params, tasks[model], exact, exposures, log_prob))
     return found
 
 
@@ -80,10 +83,33 @@ def by_exposure(tables: list[FactTable], step: int) -> "ByExposure":
     """
     from probe.measures.memorization import accuracy_by_exposure
 
-    at = [(table, table.shown | table.unseen) for table in tables if step in table.exact["step"].values]
-    exposures = np.concatenate([table.exposures.sel(step=step).values[chosen] for table, chosen in at])
-    exact = np.concatenate([table.exact.sel(step=step).values[chosen] for table, chosen in at])
-    return accuracy_by_exposure(exposures, exact)
+    return accuracy_by_exposure(*_at_step(tables, step, lambda table: table.exact))
+
+
+def log_prob_by_exposure(tables: list[FactTable], step: int) -> "ByExposure":
+    """Mean log-probability of the answers, in nats, in the bins of ``by_exposure``: it moves before answers are right.
+
+    Args:
+        tables: of models of one size, with log-probabilities.
+        step: at which.
+    """
+    from probe.measures.memorization import score_by_exposure
+
+    return score_by_exposure(*_at_step(tables, step, lambda table: table.log_prob))
+
+
+def _at_step(
+    tables: list[FactTable], step: int, of: Callable[[FactTable], xr.DataArray | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Exposures of the facts shown and of the control at a step, and what is known of them, of all tables together."""
+    exposures, known = [], []
+    for table in tables:
+        values = of(table)
+        if values is not None and step in values["step"].values:
+            chosen = table.shown | table.unseen
+            exposures.append(table.exposures.sel(step=step).values[chosen])
+            known.append(values.sel(step=step).values[chosen])
+    return np.concatenate(exposures), np.concatenate(known)
 
 
 def frequency_effects(tables: list[FactTable]) -> pd.DataFrame:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from probe.report import ReportData, report_pages
+from probe.report.capacity import bits_figure
 from probe.report.frequency import effects_table, exposure_figure
 from probe.report.memorization import has_memorization, memorization_sections, render_memorization
 from probe.report.operand_map import KINDS, operand_map_figure
-from probe.report.recall import bits_figure, exposures_figure, law_sentence, memorized_figure
+from probe.report.recall import exposures_figure, law_sentence, memorized_figure
 from probe.scaling.frequency import by_exposure, frequency_effects
 from probe.scaling.memorization import memorization_curves, memorization_law
 from probe.tasks import Facts, Multiplication, OperandWeights, Subtraction

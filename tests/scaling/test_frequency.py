@@ -1,10 +1,19 @@
 """The effect of frequency in models that learn as planted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from probe.scaling.frequency import FactTable, by_exposure, fact_tables, frequency_effects, operand_pairs
+from probe.scaling.frequency import (
+    FactTable,
+    by_exposure,
+    fact_tables,
+    frequency_effects,
+    log_prob_by_exposure,
+    operand_pairs,
+)
 from probe.scaling.memorization import memorization_curves
 from probe.tasks import Biographies, Facts, Multiplication, OperandWeights, Zipf
 from tests.synthetic_memory import arrays_of, learner
@@ -50,6 +59,17 @@ def test_bins_are_those_of_all_seeds_together():
         inside = (exposures >= float(low)) & (exposures <= float(high))
         assert inside.sum() == int(n)
         assert float(value) == pytest.approx(exact[inside].mean())
+
+
+def test_log_probabilities_have_the_same_bins():
+    tables = [planted(TASK, seed=seed) for seed in range(2)]
+    rng = np.random.default_rng(0)
+    with_them = [replace(table, log_prob=table.exact - 3.0 + rng.normal(0, 0.01, table.exact.shape)) for table in tables]
+    found, right = log_prob_by_exposure([*with_them, planted(TASK, seed=9)], 8), by_exposure(tables, 8)
+    for field in ("least", "most", "n_facts", "mean_exposures"):
+        assert (getattr(found, field) == getattr(right, field)).all(), field
+    assert found.value.numpy() == pytest.approx(right.value.numpy() - 3, abs=0.05)
+    assert (found.low < found.value).all()
 
 
 def test_facts_known_in_other_words_are_neither_shown_nor_the_control():
