@@ -38,7 +38,7 @@ def bits_section(data: ReportData) -> Section:
         caption = (
             f"{source_of(data)} Bits held at the last step against bits in the facts shown, both per parameter; bars:"
             " 95 % intervals over facts. Dashed: all that was shown. Flat lines: capacity, where what is held stops"
-            f" growing, with its 95 % interval over models ({MORRIS})."
+            f" growing ({MORRIS}); in the table with 95 % intervals over models."
         )
         panels.append(Panel("capacity", "Bits held of bits shown", caption, {"": capacity_figure(table, found)}))
         body = _saturations(found)
@@ -127,6 +127,7 @@ def capacity_figure(table: pd.DataFrame, saturations: pd.DataFrame) -> go.Figure
             "type": "log",
             "range": [float(np.log10(least)), float(np.log10(ends[1]))],
             "title": {"text": "bits held per parameter (log)"},
+            **log_ticks(least, ends[1]),
         },
         margin={"t": 80, "l": 62, "r": 16, "b": 52},
     )
