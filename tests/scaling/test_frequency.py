@@ -64,7 +64,8 @@ def test_bins_are_those_of_all_seeds_together():
 def test_log_probabilities_have_the_same_bins():
     tables = [planted(TASK, seed=seed) for seed in range(2)]
     rng = np.random.default_rng(0)
-    with_them = [replace(table, log_prob=table.exact - 3.0 + rng.normal(0, 0.01, table.exact.shape)) for table in tables]
+    noise = 0.01 * rng.normal(size=tables[0].exact.shape)
+    with_them = [replace(table, log_prob=table.exact - 3.0 + noise) for table in tables]
     found, right = log_prob_by_exposure([*with_them, planted(TASK, seed=9)], 8), by_exposure(tables, 8)
     for field in ("least", "most", "n_facts", "mean_exposures"):
         assert (getattr(found, field) == getattr(right, field)).all(), field
