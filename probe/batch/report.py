@@ -97,7 +97,7 @@ def in_words(task: Task) -> str:
             return f"a mixture of {'; '.join(parts)}"
         case Text():
             return (
-                f"{len(task.tokens):,} sequences of {task.length} tokens ({task.n_tokens:,} in the vocabulary), shown"
+                f"{len(task.tokens):,} sequences of {task.length} tokens ({task.d_vocab:,} in the vocabulary), shown"
                 f" {_often(task.frequency)}, {100 * task.held_out:g} % held out"
             )
         case _:

@@ -25,6 +25,9 @@ class ProbeSpec(Strict):
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, given: Any) -> Any:
+        if isinstance(given, dict) and len(given) == 1 and not set(given) & set(cls.model_fields):
+            ((name, _),) = given.items()
+            raise ValueError(f"got {given}; expected {{name: {name}, args: {{...}}}}")
         return {"name": given} if isinstance(given, str) else given
 
     @field_validator("name")

@@ -70,7 +70,7 @@ class Progress:
             together.
         excluded_loss_each: the same with one key taken out at a time.
         surviving: of the **trained** inputs that are answered rightly, the share that still is without these
-            projections (`surviving_share`), which is known without the algorithm; ``_low`` and ``_high``: its interval.
+            projections (`surviving_share`); ``_low`` and ``_high``: its interval. nan where accuracy is that of chance.
         surviving_test: the same of the other inputs, the control.
         fve: share of the doubly centred logits' sum of squares in the directions of `algorithm_loss`.
         fve_directions: share, each answer's mean left out, in the functions that the restricted loss keeps.
@@ -332,7 +332,7 @@ def _surviving(
 ) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name, mask in (("surviving", train.flatten()), ("surviving_test", ~train.flatten())):
-        parts = surviving_share(right[..., mask], still[..., mask])
+        parts = surviving_share(right[..., mask], still[..., mask], 1 / len(train))
         found |= {f"{name}{end}": part for end, part in zip(("", "_low", "_high"), parts, strict=True)}
     return found
 

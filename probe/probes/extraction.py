@@ -67,6 +67,10 @@ class Extraction(Probe):
         if not isinstance(task, Text):
             raise ValueError("the task is no corpus of text, whose sequences could be continued")
         longest = task.length + 1 - self.n_tokens  # the last token of a sequence is predicted, not read
+        if longest < 1:
+            raise ValueError(
+                f"n_tokens: got {self.n_tokens}; expected at most {task.length}, so that one token is given"
+            )
         if self.prompts[-1] > longest:
             raise ValueError(
                 f"prompts: got {self.prompts[-1]}; expected at most {longest}, so that {self.n_tokens} of the"

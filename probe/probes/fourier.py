@@ -60,7 +60,7 @@ class FourierProgress(Probe):
     """Explained variance of the logits by the key frequencies, and the loss with only them and without them.
 
     ``surviving``: of what is answered rightly, the share that still is without them (``_low``, ``_high``); of trained
-    pairs it is what is known by heart, of others the control.
+    pairs it is known without them, a lower bound of what is known by heart; of others it is the control.
 
     A model without key frequencies has only the frequency-free ``sum_fve``.
     """
@@ -102,7 +102,7 @@ class FourierProgress(Probe):
 
 
 def surviving_rows(found: fourier.Progress) -> Iterator[Row]:
-    """What is still answered without the keys, of trained and of other inputs; nothing where nothing was answered."""
+    """What is still answered without the keys, of trained and of other inputs; nothing where accuracy is at chance."""
     for subset, name in (("train", "surviving"), ("test", "surviving_test")):
         for end in ("", "_low", "_high"):
             value = getattr(found, f"{name}{end}")

@@ -13,7 +13,7 @@ from probe.report.style import INK, StepAxis, compact, figure, log_ticks, marks_
 from probe.scaling.capacity import capacity_table, saturation_table
 from probe.scaling.transitions import size_label
 
-_PANELS = {"train": "facts shown in training", "test": "facts never shown (control)"}
+_PANELS = {"train": "facts shown to the end", "test": "facts never shown (control)"}
 ALLEN_ZHU = "Allen-Zhu & Li 2024, arXiv 2404.05405"
 MORRIS = "Morris et al. 2025, arXiv 2505.24832, section 3"
 
@@ -113,7 +113,7 @@ def capacity_figure(table: pd.DataFrame, saturations: pd.DataFrame) -> go.Figure
         )
     all_shown = {"color": INK, "dash": "dash", "width": 1}
     traces.append(go.Scatter(x=ends, y=ends, mode="lines", line=all_shown, name="all that was shown", hoverinfo="skip"))
-    least = float(per.loc[per["low"] > 0, "low"].min()) / 1.4
+    least = float(per["low"].where(per["low"] > 0, per["bits"]).min()) / 1.4
     return figure(
         420,
         traces,

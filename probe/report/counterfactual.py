@@ -39,10 +39,13 @@ def counterfactual_section(data: ReportData, curves: pd.DataFrame) -> Section:
         f" in models trained on it, minus that in models of the same size that were not ({ZHANG}); models: {models}."
         " What a rule, or other examples, say of it is in both."
     )
+    curves_of_size = counterfactual_curves(found)
+    enough = curves_of_size.drop_duplicates("size")
+    counts = ", ".join(f"{n:,} of {size}" for size, n in zip(enough["size"], enough["n_examples"], strict=True))
     over_steps = (
-        f"{about} Left: the mean, with Student's interval over models. Right: share of the examples whose own 95 %"
-        " interval over models excludes 0, of those that some models were shown and others were not; about 2.5 % do by"
-        " chance, fewer where models are few."
+        f"{about} The mean, with Student's interval over models; and the share of the examples whose own 95 % interval"
+        f" over models excludes 0, of those with enough models on either side for that ({counts}); up to 2.5 % do by"
+        " chance."
     )
     spread = f"{about} Share of the examples for which it is at least so much."
     panels = (
@@ -61,8 +64,9 @@ def over_steps_figure(found: Sequence[Counterfactual]) -> go.Figure:
     curves = counterfactual_curves(list(found))
     names = curves["size"] + " · " + curves["n_params"].map(compact)
     marks, axis = marks_of(names), StepAxis(curves["step"].unique())
-    layout, traces = grid(list(_PANELS.values())), []
-    for place, column in enumerate(_PANELS):
+    panels = {column: title for column, title in _PANELS.items() if curves[column].notna().any()}
+    layout, traces = grid(list(panels.values())), []
+    for place, column in enumerate(panels):
         for name, rows in curves.groupby(names, sort=False):
             if column == "mean":
                 traces.append(band(place, axis, rows, marks[name], name))

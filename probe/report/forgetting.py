@@ -195,22 +195,22 @@ def forgetting_section(data: ReportData) -> Section:
     caption = (
         f"{source_of(data)} Facts that were shown in the first passes and then no more, while training went on on the"
         f" others ({TIRUMALA}). Steps are counted from the first evaluation by which they had been shown as often as"
-        f" they ever were; the one before it is {int(models['gap'].max()):,} earlier, or less. Points: evaluations;"
-        " line: baseline + (start - baseline) exp(-t / scale), where that describes them better than a level and a"
-        " straight line. Facts never shown are the control."
+        f" they ever were; the one before it is at most {int(models['gap'].max()):,} steps earlier. Points:"
+        " evaluations; line: baseline + (start - baseline) exp(-t / scale), where that describes them better than a"
+        " level and a straight line. Facts never shown are the control."
     )
-    panels = (
-        Panel("forgetting", "Forgetting curves", caption, {"": forgetting_figure(curves, models)}),
-        Panel(
+    panels = [Panel("forgetting", "Forgetting curves", caption, {"": forgetting_figure(curves, models)})]
+    if (models["outcome"] != "").any():
+        baselines = Panel(
             "forgetting-baseline",
             "Forgetting baseline against parameters",
             f"{source_of(data)} The plateau of each curve with its 95 % interval over facts of this kind; medians over"
             " seeds with 95 % bootstrap intervals (with 3 seeds their range). Open: still falling at the last"
             " evaluation, drawn at the mean of the last fifth.",
             {"": baseline_figure(found)},
-        ),
-    )
-    return Section("forgetting", title, panels, body=f"<ul>{body}</ul>{_table(models)}")
+        )
+        panels.append(baselines)
+    return Section("forgetting", title, tuple(panels), body=f"<ul>{body}</ul>{_table(models)}")
 
 
 def _table(models: pd.DataFrame) -> str:
@@ -225,7 +225,7 @@ def _table(models: pd.DataFrame) -> str:
             _number(row["kept"]),
         ]
         rows.append([str(row["model"]), row["outcome"] or "—", *cells])
-    heads = ["Model", "Outcome", "At the last exposure", "Baseline", "Half-life (steps)", "Control", "Kept"]
+    heads = ["Model", "Outcome", "At the last exposure (fitted)", "Baseline", "Half-life (steps)", "Control", "Kept"]
     caption = (
         "Shares answered exactly, with 95 % intervals for facts of this kind, in this run. Kept: share of what was"
         " recalled beyond the control at the last exposure that is left at the baseline."

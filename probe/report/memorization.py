@@ -33,12 +33,14 @@ TAUS = (0.9, 0.5)
 MAX_MAPS = 6
 PAIR = (24, 23)
 """Operands side by side: of two numbers of one size one is far more frequent in texts."""
+NEEDS = "not measured (probes performance and recall)"
 TIRUMALA = "Tirumala et al. 2022, arXiv 2205.10770"
 
 
 def has_memorization(results: pd.DataFrame) -> bool:
-    """Whether the page has something to say: of a model it is known how often it was shown facts, and what it knows."""
-    return not memorization_curves(results).empty
+    """Whether the page has something to say: a probe of what is memorized was measured."""
+    exposures = (results["probe"] == "recall") & (results["metric"] == "exposures")
+    return bool((exposures | results["probe"].isin(["capacity", "extraction"])).any())
 
 
 def render_memorization(data: ReportData, links: Sequence[Link] = ()) -> str:
@@ -61,12 +63,13 @@ def memorization_sections(data: ReportData) -> list[Section]:
     data = replace(data, arrays=cache(data.arrays))  # of which several sections read the same
     texts = [model for model, task in data.questions.items() if isinstance(task, Text)]
     curves = memorization_curves(data.results, of_tokens=texts)
+    of_texts = bool(texts) and bool(curves["model"].isin(texts).all())
     tables = fact_tables(curves[~curves["model"].isin(texts)], data.arrays, data.questions)
     found = [
-        _over_steps(data, curves),
-        _to_memorize(data, curves),
+        _over_steps(data, curves, of_texts),
+        _to_memorize(data, curves, of_texts),
         forgetting_section(data),
-        _frequency(data, tables),
+        _frequency(data, tables, of_texts),
         losses_section(data),
         counterfactual_section(data, curves),
         telling_section(data),
@@ -77,21 +80,26 @@ def memorization_sections(data: ReportData) -> list[Section]:
     return with_left_out(found)
 
 
-def _over_steps(data: ReportData, curves: pd.DataFrame) -> Section:
+def _over_steps(data: ReportData, curves: pd.DataFrame, of_texts: bool) -> Section:
+    title = "What is memorized"
+    if curves.empty:
+        return Section("memorized", title, missing=(f"{title}: {NEEDS}.",))
     caption = (
         f"{source_of(data)} Share of the facts whose whole answer is the likeliest, token by token; of texts, of the"
         f" tokens that are the likeliest after those before them ({TIRUMALA}). Facts that were never shown are the"
         " control: what is right of them is chance or a rule, not memory."
     )
-    panel = Panel("memorized", "What is memorized", caption, {"": memorized_figure(curves)})
-    return Section("memorized", "What is memorized", (panel,))
+    panel = Panel("memorized", title, caption, {"": memorized_figure(curves, of_texts)})
+    return Section("memorized", title, (panel,))
 
 
-def _to_memorize(data: ReportData, curves: pd.DataFrame) -> Section:
+def _to_memorize(data: ReportData, curves: pd.DataFrame, of_texts: bool) -> Section:
     title = "How many exposures it takes"
+    if curves.empty:
+        return Section("exposures", title, missing=(f"{title}: {NEEDS}.",))
     of_size = in_size_alone(curves, data)
     laws = {f"{100 * tau:g} %": memorization_law(curves, tau) for tau in TAUS}
-    sentences = "".join(f"<li>{escape(law_sentence(law, of_size))}</li>" for law in laws.values())
+    sentences = "".join(f"<li>{escape(law_sentence(law, of_size, of_texts))}</li>" for law in laws.values())
     caption = (
         f"{source_of(data)} T(N, τ): mean exposures per trained fact at the first evaluation at which a share τ of them"
         f" is memorized ({TIRUMALA}). Open: not within the budget, so T is larger. Medians over seeds by Kaplan-Meier,"
@@ -109,11 +117,12 @@ def _to_memorize(data: ReportData, curves: pd.DataFrame) -> Section:
     return Section("exposures", title, (panel,), body=f"<ul>{sentences}</ul>")
 
 
-def _frequency(data: ReportData, tables: list[FactTable]) -> Section:
+def _frequency(data: ReportData, tables: list[FactTable], of_texts: bool) -> Section:
     title = "What frequency does"
     effects = frequency_effects(tables)
     if effects.empty:
-        why = "all facts were shown equally often" if tables else "of texts, the probe extraction says it"
+        why = "facts are shown equally often" if tables else NEEDS
+        why = "of texts, the probe extraction says it" if of_texts else why
         return Section("frequency", title, missing=(f"{title}: {why}.",))
     caption = (
         f"{source_of(data)} Share of the facts that is answered, or mean log-probability of their answers, by how often"

@@ -9,28 +9,27 @@ from probe.report.scale import BESIDE, GroupColumns
 from probe.report.style import INK, StepAxis, compact, figure, log_ticks, marks_of
 from probe.scaling.memorization import MemorizationLaw
 
-_MEASURES = {
-    "memorized": "facts shown in training",
-    "unseen": "facts never shown (control)",
-}
+_MEASURES = {"memorized": "{} shown to the end", "unseen": "{} never shown (control)"}
 
 
-def memorized_figure(curves: pd.DataFrame) -> go.Figure:
+def memorized_figure(curves: pd.DataFrame, of_texts: bool = False) -> go.Figure:
     """Share of the facts that is answered exactly over steps: those shown, and those never shown; every seed a line.
 
     Args:
         curves: what ``probe.scaling.memorization.memorization_curves`` returns.
+        of_texts: whether they are of texts, whose tokens are predicted.
     """
     names = curves["size"] + " · " + curves["n_params"].map(compact)
     marks = marks_of(names)
     axis = StepAxis(curves["step"].unique())
-    panels = {column: title for column, title in _MEASURES.items() if curves[column].notna().any()}
+    what, label = ("texts", "share of tokens predicted") if of_texts else ("facts", "share answered exactly")
+    panels = {column: title.format(what) for column, title in _MEASURES.items() if curves[column].notna().any()}
     layout, traces = grid(list(panels.values())), []
     for place, column in enumerate(panels):
         for (model, name), rows in curves.groupby(["model", names], sort=False):
             curve = rows[["step", column]].rename(columns={column: "value"}).dropna()
             traces.append(line(place, axis, curve, marks[str(name)], str(model), str(name), log=False))
-        layout[axis_id("yaxis", place)] |= value_axis("share answered exactly", "share", curves[column])
+        layout[axis_id("yaxis", place)] |= value_axis(label, "share", curves[column])
     traces += legends(marks)
     return finish(layout, axis, traces)
 
@@ -104,10 +103,12 @@ def exposures_figure(law: MemorizationLaw, of_size: bool = True) -> go.Figure:
     )
 
 
-def law_sentence(law: MemorizationLaw, of_size: bool = True) -> str:
+def law_sentence(law: MemorizationLaw, of_size: bool = True, of_texts: bool = False) -> str:
     """What was found, in words; of the law only where groups differ in size alone, ``of_size``."""
     n, late = len(law.models), int(np.isinf(law.models["reached"]).sum())
-    text = f"{n - late} of {n} models memorized {100 * law.tau:g} % of the facts shown to them within the budget."
+    did = f"predicted {100 * law.tau:g} % of the tokens of the texts" if of_texts else ""
+    did = did or f"memorized {100 * law.tau:g} % of the facts"
+    text = f"{n - late} of {n} models {did} shown to them within the budget."
     if not of_size:
         return f"{text} Groups differ in more than their size, so T is not fitted as a power of it."
     if law.law is None or law.law.exponent is None:

@@ -87,7 +87,11 @@ def _curves(data: ReportData, transitions: pd.DataFrame, source: str, group: str
         notes.append(f"Not drawn where the loss is not finite: {', '.join(diverged)}.")
     panels: list[Panel] = []
     definitions = {
-        "accuracy": ("Accuracy", accuracy_figure, "Accuracy: share of pairs whose largest logit is the answer."),
+        "accuracy": (
+            "Accuracy",
+            accuracy_figure,
+            "Accuracy: share of the answers that are likeliest, token by token.",
+        ),
         "loss": ("Loss", loss_figure, f"Loss: mean of -log softmax at the answer, in nats ({NANDA})."),
     }
     for metric, (title, draw, definition) in definitions.items():

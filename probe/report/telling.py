@@ -13,7 +13,7 @@ from probe.scaling.transitions import size_label
 _SUBSETS = {
     "biographies": {
         "recited": "biographies as they were shown",
-        "retold": "biographies in words never shown",
+        "retold": "biographies never shown as a whole",
         "extracted": "questions about people shown, never asked",
         "test_questions": "questions about people never shown (control)",
     },
@@ -41,7 +41,8 @@ def telling_section(data: ReportData) -> Section:
         caption = (
             f"{source_of(data)} Share of the values that is the likeliest. What is recited comes in the words in which"
             " it was shown; what is known comes in others as well, and in answer to questions about people of whom"
-            f" nothing was asked in training ({ALLEN_ZHU})."
+            f" nothing was asked in training ({ALLEN_ZHU}). Of a biography never shown as a whole some sentences may"
+            " have been in others of the same person, the more the more of these there are."
         )
         panels.append(Panel(f"telling-{kind}", f"{title}: {kind}", caption, {"": telling_figure(data.results, kind)}))
     why = "no fact was shown in some of several phrasings."

@@ -118,8 +118,9 @@ def progress_definitions(tasks: Iterable[Task | None], probes: Collection[str]) 
     if keys:
         parts.append(
             f"Restricted loss keeps only the {' (or '.join(keys)}{')' * (len(keys) > 1)} of the final step in the"
-            " logits, excluded loss (train pairs) removes them all; surviving: of the train pairs that are answered"
-            " rightly, the share that still is without them, which is what is known by heart"
+            " logits, excluded loss (train pairs) removes them all; surviving: of the pairs that are answered rightly,"
+            " the share that still is without them (none where accuracy is at chance), of train pairs a lower bound of"
+            " what is known by heart, of test pairs its control"
         )
     if fourier:
         phases = dict.fromkeys(wording(task).phase for task in tasks if not without_frequencies(task))

@@ -32,7 +32,7 @@ def capacity_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def saturation_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Capacity per parameter of every shape that was shown several amounts of data.
+    """Capacity per parameter of every shape that was shown several amounts of data and holds any bits.
 
     Columns: ``shape``, ``n_params`` (the least and the most of its models: names of more facts take more embeddings),
     ``n`` (models that hold any bits), ``capacity`` with ``low`` and ``high`` (bits per parameter at which what is held
@@ -49,6 +49,8 @@ def saturation_table(table: pd.DataFrame) -> pd.DataFrame:
         if models["data_bits"].round().nunique() < 2:
             continue
         n_params, some = models["n_params"], models[models["bits"] > 0]
+        if some.empty:
+            continue
         row = {"shape": shape, "n_params_least": n_params.min(), "n_params_most": n_params.max(), "n": len(some)}
         data, held = (some[column].to_numpy(dtype=float) / some["n_params"] for column in ("data_bits", "bits"))
         try:

@@ -96,9 +96,13 @@ def counterfactual_curves(found: list[Counterfactual]) -> pd.DataFrame:
     """A row per size and step.
 
     Columns: ``size``, ``n_params``, ``step``; ``mean`` with ``low`` and ``high`` (how much better a model does on what
-    it was shown than on what it was not, the mean over models and Student's 95 % interval: what the mean of
-    counterfactual memorization is where splits are drawn at random); ``memorized`` (share of the examples that are
-    known better by having been shown: those whose own interval excludes 0) and ``n_examples`` (of how many).
+    it was shown than on what it was not, the mean over models and Student's 95 % interval); ``memorized`` (share of the
+    examples that are known better by having been shown: those whose own interval excludes 0; NaN where there are none
+    that could) and ``n_examples`` (of how many: those with so many models on either side that their interval would
+    exclude 0 if all did as they should).
+
+    The mean is over the examples that some models were shown and others were not, each weighted by one over the share
+    of the models on its side, so that the examples of a model that was shown them are of the same kind as the others.
 
     Args:
         found: what ``counterfactuals`` returns.
@@ -106,22 +110,26 @@ def counterfactual_curves(found: list[Counterfactual]) -> pd.DataFrame:
     import torch
 
     from probe.measures.intervals import t_interval
+    from probe.measures.memorization import counterfactual_memorization
 
     rows = []
     for of_size in found:
-        inside = of_size.shown[None]
-        better = _mean(of_size.right, inside) - _mean(of_size.right, ~inside)
-        low = of_size.examples.low.numpy()
-        compared = np.isfinite(low)
+        share = of_size.shown.mean(0)
+        some = (share > 0) & (share < 1)
+        shown, right = of_size.shown[:, some], of_size.right[..., some]
+        better = _mean(right, shown / share[some]) - _mean(right, ~shown / (1 - share[some]))
+        apart = counterfactual_memorization(of_size.shown, of_size.shown.astype(float))
+        can_tell = apart.low.numpy() > 0
+        memorized = of_size.examples.low.numpy()[:, can_tell] > 0
         for i, step in enumerate(of_size.steps):
             mean = t_interval(torch.as_tensor(better[i]), 0.95)
-            n = int(compared[i].sum())
-            memorized = float((low[i][compared[i]] > 0).mean())
-            rows.append((of_size.size, of_size.n_params, int(step), mean.estimate, mean.low, mean.high, memorized, n))
+            of_examples = float(memorized[i].mean()) if can_tell.any() else np.nan
+            row = (mean.estimate, mean.low, mean.high, of_examples, int(can_tell.sum()))
+            rows.append((of_size.size, of_size.n_params, int(step), *row))
     columns = ["size", "n_params", "step", "mean", "low", "high", "memorized", "n_examples"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _mean(right: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Mean of each model over the examples chosen for it, [step, model]."""
-    return (right * chosen).sum(-1) / chosen.sum(-1)
+def _mean(right: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean of each model over the examples, [step, model]; weights [model, example]."""
+    return (right * weights).sum(-1) / weights.sum(-1)

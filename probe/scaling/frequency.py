@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from probe.scaling.operands import operand_accuracies, operand_contrasts
-from probe.tasks import Task
+from probe.tasks import Biographies, Facts, Task
 from probe.tasks.arithmetic import Addition, Arithmetic, Multiplication, Subtraction
 
 if TYPE_CHECKING:
@@ -131,12 +131,12 @@ def frequency_effects(tables: list[FactTable]) -> pd.DataFrame:
         # within a pass facts that are equally frequent may differ by what it has not shown yet
         if len(np.unique(table.task.exposures[shown])) > 1 and len(np.unique(exposures)) > 1:
             row = {"model": table.model, "size": table.size, "n_params": table.n_params, "step": step}
-            rows.append(row | _effects(table.task, exposures, table.exact.sel(step=step).values[shown]))
+            rows.append(row | _effects(table, exposures, table.exact.sel(step=step).values[shown]))
     names = [f"{name}{end}" for name in ("gap", "rho", "slope", "adjusted") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["model", "size", "n_params", "step", *names])
 
 
-def _effects(task: Task, exposures: np.ndarray, right: np.ndarray) -> dict[str, float]:
+def _effects(table: FactTable, exposures: np.ndarray, right: np.ndarray) -> dict[str, float]:
     from probe.measures.memorization import (
         arithmetic_features,
         fit_equal_difficulty,
@@ -145,7 +145,8 @@ def _effects(task: Task, exposures: np.ndarray, right: np.ndarray) -> dict[str, 
         rank_correlation,
     )
 
-    clusters = task.facts[task.train_mask] if isinstance(task, Arithmetic) else None
+    task, clusters = table.task, _clusters(table.task)
+    clusters = None if clusters is None else clusters[table.shown]
     measures = {
         "gap": lambda: frequency_gap(exposures, right, clusters=clusters).gap,
         "rho": lambda: rank_correlation(exposures, right, clusters=clusters),
@@ -160,6 +161,19 @@ def _effects(task: Task, exposures: np.ndarray, right: np.ndarray) -> dict[str, 
             estimate = measure()
             found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return found
+
+
+def _clusters(task: Task) -> np.ndarray | None:
+    """What makes examples depend on each other: common operands, or being of one fact or person; None if nothing."""
+    match task:
+        case Arithmetic():
+            return task.facts
+        case Facts():
+            return task.fact
+        case Biographies():
+            return task.person
+        case _:
+            return None
 
 
 def operand_pairs(tables: list[FactTable], first: int, second: int) -> pd.DataFrame:

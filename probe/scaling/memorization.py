@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from probe.measures.memorization import PowerLaw
 
 TAU = 0.9
+MIN_SIZES = 3
+"""Of which a power law can be fitted."""
 
 
 def memorization_curves(results: pd.DataFrame, of_tokens: Collection[str] = ()) -> pd.DataFrame:
@@ -110,6 +112,9 @@ def memorization_law(curves: pd.DataFrame, tau: float = TAU) -> MemorizationLaw:
         rows.append((size, n_params, len(group), n_censored, median.estimate, median.low, median.high))
     sizes = pd.DataFrame(rows, columns=["size", "n_params", "n", "n_censored", "median", "low", "high"])
     law, reason = None, ""
+    n_sizes = models["n_params"].nunique()
+    if n_sizes < MIN_SIZES:
+        return MemorizationLaw(tau, models, sizes, None, f"it takes {MIN_SIZES} sizes or more, here are {n_sizes}")
     try:
         law = fit_power_law(
             models["n_params"].to_numpy(dtype=float, copy=True),

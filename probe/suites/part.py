@@ -37,9 +37,8 @@ class PartModel(TrainedModel):
         if not isinstance(mixture, Mixture):
             raise ValueError(f"part: got {part!r}; {whole.name} was trained on {mixture.family}, expected a mixture")
         if part not in mixture.tasks:
-            raise ValueError(
-                f"part: got {part!r}; expected one of {', '.join(mixture.tasks)}, of which {whole.name} is"
-            )
+            parts = ", ".join(mixture.tasks)
+            raise ValueError(f"part: got {part!r}; expected one of {parts}, the parts of {whole.name}'s mixture")
         task = mixture.tasks[part]
         architecture = replace(whole.architecture, d_vocab=task.d_vocab, n_ctx=task.n_ctx, d_vocab_out=task.d_vocab)
         return cls(

@@ -36,7 +36,8 @@ class Text(Task):
     Args:
         corpus: files, folders or globs, local or as fsspec URLs, compressed or not.
         length: tokens that are read, and predicted, in a sequence.
-        n_tokens: of the vocabulary: at least 257, the bytes and the end of a document.
+        n_tokens: of the vocabulary, at most: a small corpus has fewer that are worth one. At least 257, the bytes and
+            the end of a document.
         text_field: JSONL field or Parquet column of the text.
         frequency: how often each sequence is shown in one pass over the training data.
         held_out: share of the sequences, at every frequency, that is never shown.
@@ -95,12 +96,12 @@ class Text(Task):
 
     @property
     def d_vocab(self) -> int:
-        return self.n_tokens
+        return self._read.d_vocab
 
     @property
     def answer_tokens(self) -> Int[np.ndarray, " answer"]:
         """All tokens."""
-        return np.arange(self.n_tokens)
+        return np.arange(self.d_vocab)
 
     @property
     def tokens(self) -> Int[np.ndarray, "example position"]:
@@ -133,9 +134,10 @@ class Text(Task):
 
 
 class _Corpus(NamedTuple):
-    """A corpus as it is trained on: the tokenizer as JSON, and the digest of its documents."""
+    """A corpus as it is trained on: the tokenizer as JSON, how many tokens it has, and the digest of its documents."""
 
     tokenizer: str
+    d_vocab: int
     sequences: Int[np.ndarray, "sequence token"]
     digest: str
 
@@ -160,7 +162,7 @@ def _tokenized(shards: tuple[Shard, ...], text_field: str, n_tokens: int, length
     n = max(0, (len(stream) - 1) // length)
     rows = np.lib.stride_tricks.sliding_window_view(stream, length + 1)[::length][:n] if n else stream[:0].reshape(0, 1)
     digest = hashlib.sha256("\n".join(documents).encode()).hexdigest()
-    return _Corpus(tokenizer.to_str(), np.ascontiguousarray(rows), digest)
+    return _Corpus(tokenizer.to_str(), tokenizer.get_vocab_size(), np.ascontiguousarray(rows), digest)
 
 
 def _documents(shard: Shard, text_field: str) -> Iterator[str]:

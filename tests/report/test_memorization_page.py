@@ -142,7 +142,7 @@ def test_the_law_in_words():
         memorization_law(memorization_curves(suite(0.0, 1)))
     )
     few = memorization_law(memorization_curves(learner("d8-s0", 100, 30)))
-    assert "No power law is fitted: n_params" in law_sentence(few)
+    assert "No power law is fitted: it takes 3 sizes or more, here are 1." in law_sentence(few)
 
 
 @pytest.mark.parametrize(

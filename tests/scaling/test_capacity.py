@@ -74,7 +74,8 @@ def test_where_nothing_saturates_no_capacity_is_said():
     assert few["reason"].str.startswith("data_bits: ").all()
     assert saturation_table(capacity_table(suite(amounts=AMOUNTS[:1]))).empty
     nothing = suite().assign(value=lambda t: t["value"].where(t["metric"] != "bits", -1.0))
-    assert saturation_table(capacity_table(nothing))["at_least"].isna().all()
+    assert saturation_table(capacity_table(nothing)).empty
+    assert [panel.id for panel in bits_section(ReportData(nothing, "s", "", "")).panels] == ["bits"]
 
 
 def test_the_figure_shows_every_model_per_parameter_and_the_capacity():

@@ -28,6 +28,12 @@ def waves(n: int, amplitudes: dict[int, float]) -> torch.Tensor:
     return sum(a * torch.cos(2 * math.pi * k * r.double() / n) for k, a in amplitudes.items())
 
 
+def assert_same(found, expected):
+    """All numbers are, those that there are none of among them."""
+    for name, value in vars(expected).items():
+        assert getattr(found, name) == pytest.approx(value, nan_ok=True), name
+
+
 def some_mask(n: int, seed: int) -> torch.Tensor:
     mask = torch.rand(n, n, generator=torch.Generator().manual_seed(seed)) < 0.4
     mask[0, 0], mask[-1, -1] = True, False
@@ -159,7 +165,7 @@ class TestAgainstLoops:
         for field, chosen in (("surviving", mask), ("surviving_test", ~mask)):
             share, n_right = still[chosen].sum() / max(right[chosen].sum(), 1), int(right[chosen].sum())
             value, low, high = (getattr(found, f"{field}{end}") for end in ("", "_low", "_high"))
-            if n_right:
+            if n_right and binomtest(n_right, int(chosen.sum())).proportion_ci(method="exact").low > 1 / n:
                 expected = binomtest(int(still[chosen].sum()), n_right).proportion_ci(method="exact")
                 assert (value, low, high) == pytest.approx((share, expected.low, expected.high)), field
             else:
@@ -317,8 +323,7 @@ def test_other_operations_are_the_same_after_renaming(p, data, seed):
     renamed = progress(cube[i[:, None], j], (i[:, None] + j) % p, mask[i[:, None], j], (1,))
     plain = progress(cube, addition(p), mask, (1,))
     assert vars(renamed).keys() == vars(plain).keys()
-    for name, value in vars(plain).items():
-        assert getattr(renamed, name) == pytest.approx(value), name
+    assert_same(renamed, plain)
 
 
 @pytest.mark.parametrize("operation", ["a*b", "a/b"])
@@ -363,7 +368,7 @@ def test_of_a_product_inputs_with_a_zero_and_the_answer_zero_are_left_out():
     # what the network says of zero is not looked at
     loud = cube.clone()
     loud[0], loud[:, 0], loud[..., 0] = 100.0, -100.0, 1e3
-    assert progress(loud, products(p), mask, (1,)) == found
+    assert_same(progress(loud, products(p), mask, (1,)), found)
 
 
 def slow_product_losses(L):
@@ -400,7 +405,7 @@ def test_frequencies_may_be_an_array_or_a_tensor(kind):
     for measure in (logit_fve, logit_fve_directions):
         assert measure(cube, kind(keys)) == measure(cube, keys)
     found, plain = (progress(cube, addition(7), some_mask(7, 0), k) for k in (kind(keys), keys))
-    assert found == plain
+    assert_same(found, plain)
     assert found.keys == (3, 1)
     assert [type(k) for k in (*found.keys, *found.excluded_loss_each)] == [int] * 4
 
