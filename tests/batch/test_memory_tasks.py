@@ -120,6 +120,18 @@ def test_mistakes_are_named_by_file_line_and_field(task, message):
         batch_of(task)
 
 
+def test_arguments_of_a_probe_are_given_by_their_name():
+    with pytest.raises(BatchError, match=r"probes\[1\]: got .*; expected \{name: extraction, args: \{...\}\}"):
+        batch_of(FACTS, probes=["performance", {"extraction": {"prompts": [4]}}])
+
+
+def test_without_what_it_takes_the_page_says_what_is_missing(tmp_path):
+    probe.run(batch_of(FACTS, probes=["capacity"]), out=str(tmp_path / "run"), workers=1)
+    page = (tmp_path / "run" / "memorization.html").read_text()
+    assert "Bits per parameter" in page
+    assert "What is memorized: not measured (probes performance and recall)." in page
+
+
 def test_a_train_fraction_is_not_varied_where_there_is_none():
     with pytest.raises(BatchError, match=r"vary.train_fraction: a task of the family facts has none"):
         batch_of(FACTS, {"train_fraction": [0.5]})
