@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "probe").rglob("*.py"))
+CIRCUITS = sorted((ROOT / "circuits").rglob("*.py"))
 OURS = ("probe", "circuits")
 
 
@@ -88,7 +89,20 @@ def test_probe_never_imports_circuits_nor_the_tests(path):
     assert not [m for m in imports(path) if within(m, "circuits", "tests")]
 
 
-@pytest.mark.parametrize("path", FILES, ids=named)
+@pytest.mark.parametrize("path", CIRCUITS, ids=named)
+def test_circuits_imports_probe_and_of_transformer_lens_its_public_surface(path):
+    assert not [m for m in imports(path) if within(m, "tests")]
+    public = {"", "HookedRootModule", "hook_points", "hook_points.HookPoint", "model_bridge"}
+    public |= {"model_bridge.TransformerBridge", "TransformerBridgeConfig"}
+    used = {m.removeprefix("transformer_lens").lstrip(".") for m in imports(path) if within(m, "transformer_lens")}
+    assert used <= public
+
+
+def test_circuits_is_looked_at():
+    assert "probe.suites.hooked" in imports(ROOT / "circuits/attribution.py")
+
+
+@pytest.mark.parametrize("path", FILES + CIRCUITS, ids=named)
 def test_nothing_is_loaded_by_unpickling(path):
     tree = ast.parse(path.read_text())
     assert not [m for m in imports(path) if within(m, "pickle", "cPickle", "dill", "cloudpickle", "joblib.load")]
@@ -99,14 +113,16 @@ def test_nothing_is_loaded_by_unpickling(path):
             assert safe, f"line {node.lineno}: {ast.unparse(node)}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=named)
+@pytest.mark.parametrize("path", FILES + CIRCUITS, ids=named)
 def test_no_file_is_longer_than_a_few_screens(path):
     assert len(path.read_text().splitlines()) <= 350
 
 
 def test_a_public_function_and_a_module_never_share_a_name():
     """``probe.run`` is a function, so there is no ``probe/run.py``."""
+    import circuits
     import probe
 
-    modules = {path.stem for path in (ROOT / "probe").iterdir()} - {"__init__"}
-    assert modules.isdisjoint(probe.__all__)
+    for package in (probe, circuits):
+        modules = {path.stem for path in (ROOT / package.__name__).iterdir()} - {"__init__"}
+        assert modules.isdisjoint(package.__all__)

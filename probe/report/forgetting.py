@@ -195,7 +195,7 @@ def forgetting_section(data: ReportData) -> Section:
     caption = (
         f"{source_of(data)} Facts that were shown in the first passes and then no more, while training went on on the"
         f" others ({TIRUMALA}). Steps are counted from the first evaluation by which they had been shown as often as"
-        f" they ever were; the one before it is at most {int(models['gap'].max()):,} steps earlier. Points:"
+        f" they ever were; the one before it is at most {int(models['gap'].max()):,} step(s) earlier. Points:"
         " evaluations; line: baseline + (start - baseline) exp(-t / scale), where that describes them better than a"
         " level and a straight line. Facts never shown are the control."
     )

@@ -127,7 +127,7 @@ def test_the_section_has_both_figures_and_a_row_for_every_model():
     assert f"d8-s0 plateau {row['start']:.3f} {row['baseline']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" in text
     assert re.search(r"d16-s0 falling 0\.\d{3} — — 0\.060 —", text)
     page = render_page("Memorization", "", [section])
-    assert "the one before it is 1 earlier, or less" in words(page)
+    assert "the one before it is at most 1 step(s) earlier" in words(page)
 
 
 def test_without_a_special_batch_the_section_says_so():

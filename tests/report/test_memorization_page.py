@@ -38,7 +38,7 @@ def words(html: str) -> str:
 def test_memorized_facts_and_their_control_have_a_panel_each():
     curves = memorization_curves(pd.concat([learner("d8-s0", 100, 30), learner("d16-s0", 400, 10, unseen=0.3)]))
     figure = memorized_figure(curves)
-    assert titles(figure) == ["facts shown in training", "facts never shown (control)"]
+    assert titles(figure) == ["facts shown to the end", "facts never shown (control)"]
     assert in_legend(figure) == ["d8 · 100", "d16 · 400"]
     drawn = {(trace.name, trace.yaxis): trace for trace in figure.data if trace.customdata is not None}
     assert set(drawn) == {(model, axis) for model in ("d8-s0", "d16-s0") for axis in ("y", "y2")}
@@ -51,7 +51,7 @@ def test_memorized_facts_and_their_control_have_a_panel_each():
 def test_without_a_control_there_is_one_panel():
     results = learner("d8-s0", 100, 30)
     figure = memorized_figure(memorization_curves(results[results["key"] != "test"]))
-    assert titles(figure) == ["facts shown in training"]
+    assert titles(figure) == ["facts shown to the end"]
 
 
 def test_exposures_against_size_show_every_model_and_what_was_not_reached_as_open():
@@ -280,4 +280,4 @@ def test_the_page_shows_what_frequency_does_where_facts_are_not_shown_equally_of
     even = Multiplication("1-30")
     alike = arrays_of(even, SHOWN)
     data = data_of(learner("d8-s0", 100, 30), lambda model, name: alike.get(name), {"d8-s0": even})
-    assert "What frequency does: all facts were shown equally often." in words(render_memorization(data))
+    assert "What frequency does: facts are shown equally often." in words(render_memorization(data))
