@@ -65,8 +65,12 @@ def count(
             workers=workers,
         )
         tables = {"terms": counted.terms, "pairs": counted.pairs}
-        for name, table in tables.items() if csv else ():
-            storage.write_atomically(f"{out.rstrip('/')}/{name}.csv", table.to_csv(index=False).encode())
+        for name, table in tables.items():
+            path = f"{out.rstrip('/')}/{name}.csv"
+            if csv:
+                storage.write_atomically(path, table.to_csv(index=False).encode())
+            elif storage.exists(path):  # of an earlier count, which may have been of other terms
+                storage.remove(path)
         _print(counted)
         typer.echo(f"\nCounts: {out}   (pandas.read_parquet({out.rstrip('/') + '/terms.parquet'!r}))")
         if counted.uncounted:

@@ -61,6 +61,7 @@ def test_all_that_may_be_asked_for(corpus, tmp_path):
     said = run(corpus / "a.txt", "--terms", "432", "--terms", "york", "--whole-files", "--out", out)
     assert "1 documents" in said.output
     assert pd.read_parquet(out / "pairs.parquet").to_numpy().tolist() == [["432", "york", 1]]
+    assert not list(out.glob("*.csv"))  # which are of other terms
 
 
 def test_faults_are_named_and_the_rest_counted(corpus, tmp_path):

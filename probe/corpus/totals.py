@@ -46,6 +46,28 @@ class TermCounts:
     words: int
     faulty_lines: int
 
+    def pair_counts(self, first: "Sequence[object]", second: "Sequence[object]") -> "list[int]":
+        """How often pairs of terms occur, whichever comes first; 0 where they never do.
+
+        Args:
+            first, second: terms, as text or numbers, equally many.
+
+        Raises:
+            ValueError: something else than a term was counted, or there are more of one than of the other.
+        """
+        one, other = ([str(term) for term in terms] for terms in (first, second))
+        if len(one) != len(other):
+            raise ValueError(f"second: got {len(other)} terms; expected {len(one)}, as many as first")
+        counted = set(self.terms["term"])
+        for field_, terms in (("first", one), ("second", other)):
+            unknown = next((term for term in terms if term not in counted), None)
+            if unknown is not None:
+                raise ValueError(f"{field_}: got {unknown!r}; expected one of the {len(counted)} terms counted")
+        found: dict[tuple[str, str], int] = {}
+        for a, b, count in self.pairs.itertuples(index=False):
+            found[a, b] = found[b, a] = int(count)
+        return [found.get(pair, 0) for pair in zip(one, other, strict=True)]
+
     def save(self, folder: str) -> None:
         """Write the tables, a Parquet file each, and the totals, ``totals.json``, into a folder."""
         for name in TABLES:

@@ -29,7 +29,8 @@ def bits_section(data: ReportData) -> Section:
         return Section("bits", title, missing=(f"{title}: not measured (probe capacity, of random facts).",))
     caption = (
         f"{source_of(data)} Bits recovered, the sum of log2 V + log2 p(answer) over the facts, per parameter"
-        f" ({ALLEN_ZHU}). Below 0: the model is sure of wrong answers."
+        f" ({ALLEN_ZHU}). Below 0: worse than a guess among the V values, at first because it is not known which"
+        " tokens are answers, later for being sure of wrong ones."
     )
     panels, body = [Panel("bits", "Bits per parameter", caption, {"": bits_figure(data.results)})], ""
     table = capacity_table(data.results)

@@ -42,9 +42,7 @@ def read_operand_accuracies(source: str | IO[bytes], n_items: int = PYTHIA_ITEMS
     _check_shares(table, "accuracy")
     found = table[list(OPERAND_COLUMNS)].astype(OPERAND_TYPES)
     keys = list(OPERAND_COLUMNS[:6])
-    if found.duplicated(keys).any():
-        twice = found[found.duplicated(keys)].iloc[0][keys].to_dict()
-        raise ValueError(f"source: two rows of {twice}; expected one each")
+    _check_once(found, keys)
     return found.sort_values(["n_params", *keys[:1], *keys[2:]], ignore_index=True)
 
 
@@ -64,15 +62,20 @@ def read_items(source: str | IO[bytes], columns: Mapping[str, str] | None = None
     table = _read(source)
     named = dict(columns or {})
     for here, there in named.items():
+        if here not in ITEM_COLUMNS:
+            raise ValueError(f"columns: got {here!r}; expected names among {', '.join(ITEM_COLUMNS)}")
         if there not in table:
             raise ValueError(f"columns: {here} is called {there!r}, which the file has not: {', '.join(table.columns)}")
     table = table.rename(columns={there: here for here, there in named.items()})
+    _check_columns(table, ("model", "item", "correct"), "source")
     for optional in ("n_params", "step", "exposures"):
         if optional not in table:
             table[optional] = np.nan
-    _check_columns(table, ITEM_COLUMNS, "source")
-    table["correct"] = table["correct"].astype("float64")
     _check_shares(table, "correct")
+    table["correct"] = table["correct"].astype("float64")
+    if (table["exposures"] < 0).any():
+        raise ValueError(f"source: exposures is {table['exposures'].min():g} in a row; expected 0 or more")
+    _check_once(table, ["model", "step", "item"])
     others = [column for column in table if column not in ITEM_COLUMNS]
     return table[[*ITEM_COLUMNS, *others]]
 
@@ -86,6 +89,12 @@ def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], field: str) ->
     missing = [column for column in columns if column not in table]
     if missing:
         raise ValueError(f"{field}: column {missing[0]!r} is missing; it has {', '.join(map(str, table.columns))}")
+
+
+def _check_once(table: pd.DataFrame, keys: list[str]) -> None:
+    again = table[table.duplicated(keys)]
+    if len(again):
+        raise ValueError(f"source: two rows of {again.iloc[0][keys].to_dict()}; expected one each")
 
 
 def _check_shares(table: pd.DataFrame, column: str) -> None:

@@ -107,6 +107,9 @@ class Table:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(tuple(row) for row in self.rows))
+        odd = next((n for row in self.rows for n in row if not isinstance(n, int | np.integer)), None)
+        if odd is not None or not all(self.rows):
+            raise ValueError(f"rows: got {odd!r}; expected whole numbers, (*operands, times)")
         negative = [row for row in self.rows if row[-1] < 0]
         if negative:
             raise ValueError(f"rows: got {negative[0][-1]} exposures of {negative[0][:-1]}; expected 0 or more")

@@ -71,7 +71,10 @@ class Text(Task):
         check_seed(self.seed)
         n = len(self._sequences)
         if n < 2:
-            raise ValueError(f"corpus: {n} sequences of {self.length} tokens; expected two or more: a smaller length")
+            raise ValueError(
+                f"corpus: {n} sequences of {self.length} tokens in what could be read of {self.corpus}; expected two or"
+                " more: another file, or a smaller length"
+            )
         found = self._read.digest
         if self.digest not in ("", found):
             raise ValueError(f"corpus: {self.corpus} is not the text of digest {self.digest[:12]}; it has changed")
@@ -176,4 +179,5 @@ def _documents(shard: Shard, text_field: str) -> Iterator[str]:
     if faults.n_faulty:
         line, problem = faults.named[0]
         warnings.warn(f"{shard.address}: {faults.n_faulty:,} faulty lines, the first {line:,}: {problem}", stacklevel=2)
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # JSON may hold halves of a letter
     yield from (document for document in text.split("\n") if document)

@@ -254,6 +254,16 @@ def test_what_is_written(tmp_path):
     assert counted(tmp_path).terms.equals(found.terms)
 
 
+def test_pairs_are_looked_up_in_any_order(tmp_path):
+    (tmp_path / "a.txt").write_text("24 x 18\n23 and 24 and 24\n18 24\n")
+    found = count_terms(tmp_path / "a.txt", ["18", "23", "24", "7"], workers=1)
+    assert found.pair_counts([24, 18, 23, 23, 7], ["18", 24, 24, 18, 7]) == [2, 2, 2, 0, 0]
+    with pytest.raises(ValueError, match="second: got '25'; expected one of the 4 terms counted"):
+        found.pair_counts([24], [25])
+    with pytest.raises(ValueError, match="second: got 0 terms; expected 1"):
+        found.pair_counts([24], [])
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -52,7 +52,7 @@ def test_what_is_not_such_a_table_is_refused(content, message):
         read_operand_accuracies(text(content))
 
 
-ITEMS = "name,question,exact_match,size,subject\na,q1,1,10,x\na,q2,0,10,y\nb,q1,0.5,20,x\n"
+ITEMS = "name,question,exact_match,size,subject\na,q1,1,10,x\na,q2,0,10,x\nb,q1,0.5,20,y\n"
 
 
 def test_items_are_read_by_the_names_that_the_file_has():
@@ -71,7 +71,13 @@ def test_items_are_read_by_the_names_that_the_file_has():
             {"model": "who", "item": "question", "correct": "exact_match"},
             "columns: model is called 'who', which the file",
         ),
-        ({"model": "name", "item": "question", "correct": "size"}, "correct is 10.0 in row 1"),
+        ({"model": "name", "item": "question", "correct": "size"}, "correct is 10 in row 1"),
+        ({"model": "name", "item": "question", "correct": "subject"}, "correct is x in row 1; expected a share"),
+        (
+            {"model": "name", "item": "subject", "correct": "exact_match", "modl": "size"},
+            "columns: got 'modl'; expected",
+        ),
+        ({"model": "subject", "item": "size", "correct": "exact_match"}, "two rows of {'model': 'x'"),
     ],
 )
 def test_items_that_lack_something_are_refused(columns, message):

@@ -154,6 +154,8 @@ def test_mirrors_are_held_out_together():
         (lambda: OperandWeights(total=5, weights={2: -1}), "weights: got -1.0 for 2"),
         (lambda: OperandWeights(total=0, weights={}), "total: got 0"),
         (lambda: Table(((2, 3, -1),)), r"rows: got -1 exposures of \(2, 3\)"),
+        (lambda: Table(((2, 3, float("nan")),)), "rows: got nan; expected whole numbers"),
+        (lambda: Table({"2x3": 1}), "rows: got '2'; expected whole numbers"),
         (lambda: Table(((2, 3, 0),)), "rows: their exposures sum to nothing"),
         (lambda: Table(((2, 3, 1), (2, 3, 4))), r"rows: \(2, 3\) is listed twice"),
         (lambda: of_pairs(Table(((2, 99, 1),))), r"frequency.rows: \(2, 99\) is no fact of the task"),

@@ -27,6 +27,13 @@ def text_of(task, rows):
     return task.tokenizer.decode(tokens, skip_special_tokens=False)
 
 
+def test_halves_of_a_letter_in_json_are_replaced(tmp_path):
+    lines = [*(f'{{"text": "line {i} of a corpus"}}' for i in range(60)), '{"text": "\\ud800 24"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    task = Text(str(tmp_path / "a.jsonl"), length=8, n_tokens=300)
+    assert "\ufffd 24" in task.tokenizer.decode(np.append(task.tokens.ravel(), task.targets[-1, -1]).tolist())
+
+
 def test_the_sequences_are_the_corpus_in_its_order(corpus):
     task = Text(corpus, length=16, n_tokens=400)
     found = text_of(task, range(len(task.tokens)))
