@@ -99,7 +99,7 @@ def test_circuits_imports_probe_and_of_transformer_lens_its_public_surface(path)
 
 
 def test_circuits_is_looked_at():
-    assert "probe.suites.hooked" in imports(ROOT / "circuits/attribution.py")
+    assert "probe.activations.forward" in imports(ROOT / "circuits/attribution.py")
 
 
 @pytest.mark.parametrize("path", FILES + CIRCUITS, ids=named)

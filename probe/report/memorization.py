@@ -105,7 +105,10 @@ def _to_memorize(data: ReportData, curves: pd.DataFrame, of_texts: bool) -> Sect
         f" is memorized ({TIRUMALA}). Open: not within the budget, so T is larger. Medians over seeds by Kaplan-Meier,"
         " with 95 % intervals where there are enough seeds for one (6)"
     )
-    by_likelihood = "; the power law by maximum likelihood, models that did not get there as censored"
+    by_likelihood = (
+        "; the power law by maximum likelihood, of the intervals between two evaluations, of which points are the later"
+        " end; models that did not get there as censored"
+    )
     caption += f"{by_likelihood}." if of_size else "."
     panel = Panel(
         "exposures",
