@@ -18,7 +18,7 @@ test: export HF_HUB_OFFLINE = 1
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy probe scripts
+	$(BIN)/mypy probe circuits scripts
 	$(BIN)/python -m pytest -n 2
 
 bench: setup

@@ -195,7 +195,9 @@ class _Block(nn.Module):
         shared = self.ln1(resid_pre)
         inputs = [shared if x is None else x for x in own]
         resid_mid = self.hook_resid_mid(resid_pre + self.hook_attn_out(self.attn(*inputs, attention_mask)))
-        mlp_out = self.hook_mlp_out(self.mlp(self.ln2(self.hook_mlp_in(resid_mid))))
+        # a tensor of its own, as for the heads: else the gradient there would be that of all that read the stream
+        mlp_in = resid_mid.clone() if self.hook_mlp_in.has_hooks() else resid_mid
+        mlp_out = self.hook_mlp_out(self.mlp(self.ln2(self.hook_mlp_in(mlp_in))))
         return self.hook_resid_post(resid_mid + mlp_out)
 
 

@@ -311,3 +311,27 @@ def test_the_configuration_says_what_the_model_is():
     assert (cfg.d_vocab, cfg.d_vocab_out, cfg.n_ctx, cfg.act_fn, cfg.normalization_type) == (11, 11, 4, "relu", "LN")
     assert cfg.attention_dir == "causal"
     assert HookedTransformer(OTHER_ATTENTION[-1]).cfg.attention_dir == "bidirectional"
+
+
+def test_the_gradient_at_the_input_of_an_mlp_is_that_of_what_it_reads_alone():
+    """The stream goes on past the MLP: what is added at its input moves the logits only through it."""
+    model, found = hooked(), {}
+
+    def keep(activation, hook):
+        activation.register_hook(lambda gradient: found.__setitem__(hook.name, gradient))
+        return activation
+
+    name = "blocks.1.hook_mlp_in"
+    model.run_with_hooks(TOKENS, fwd_hooks=[(name, keep)])[:, -1, 3].sum().backward()
+    size = 1e-3
+    for unit in (0, 5):
+
+        def nudge(activation, hook, by):
+            return activation + by * torch.nn.functional.one_hot(torch.tensor(unit), 8)  # noqa: B023
+
+        ends = [
+            model.run_with_hooks(TOKENS, fwd_hooks=[(name, lambda x, hook, by=by: nudge(x, hook, by))])[:, -1, 3]
+            for by in (size, -size)
+        ]
+        expected = (ends[0] - ends[1]) / (2 * size)
+        torch.testing.assert_close(found[name][:, -1, unit], expected, atol=2e-3, rtol=1e-2)

@@ -1,0 +1,107 @@
+"""Pairs from a task: the same question with another operand, whose answer is another."""
+
+from functools import singledispatch
+
+import numpy as np
+from jaxtyping import Int
+
+from circuits.pairs.contrast import Pairs
+from probe.tasks import Facts, GroupComposition, ModularArithmetic, Task
+from probe.tasks.arithmetic import Arithmetic
+
+
+def pairs_from_task(task: Task, n: int | None = None, *, operand: int = 0, subset: str = "all", seed: int = 0) -> Pairs:
+    """Questions of a task, each with one that differs from it in one operand only and has another answer.
+
+    The corrupted question is drawn among all there are; its answer is the wrong answer. Answers of several tokens are
+    asked for their first: questions end where it is predicted.
+
+    Args:
+        task: modular arithmetic, composition in a group, arithmetic on whole numbers, or facts.
+        n: pairs, drawn without replacement among the questions that have a partner; all of these, in order of the task,
+            if not given.
+        operand: which one differs: 0 the first, 1 the second. Of a fact, 0 is the subject and 1 the relation.
+        subset: both questions are of this subset of the task (``task.subsets``).
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: another task, or subset, or operand; or fewer than n questions have a partner.
+    """
+    if operand not in (0, 1):
+        raise ValueError(f"operand: got {operand}; expected 0 or 1")
+    if subset not in task.subsets:
+        raise ValueError(f"subset: got {subset!r}; expected one of {', '.join(task.subsets)}")
+    members = np.flatnonzero(task.subsets[subset])
+    answers = task.targets[np.arange(len(task.targets)), task.answer_positions]
+    # what the two questions share: all that was asked but the operand that differs
+    _, group = np.unique(np.delete(_asked(task), operand, axis=1)[members], axis=0, return_inverse=True)
+    drawn = np.random.default_rng(seed)
+    clean, corrupted = _partners(members, group, answers[members], drawn)
+    if n is not None:
+        if not 1 <= n <= len(clean):
+            raise ValueError(f"n: got {n}; expected 1 to {len(clean)}, the questions of {subset!r} that have a partner")
+        chosen = drawn.permutation(len(clean))[:n]
+        clean, corrupted = clean[chosen], corrupted[chosen]
+    if not len(clean):
+        raise ValueError(f"subset: no question of {subset!r} has a partner with another answer; expected some")
+    lengths = task.answer_positions[clean] + 1
+    width = int(lengths.max())
+    return Pairs(
+        task.tokens[clean, :width],
+        task.tokens[corrupted, :width],
+        answers[clean],
+        task.d_vocab,
+        answers[corrupted],
+        lengths,
+    )
+
+
+def _partners(
+    members: np.ndarray, group: np.ndarray, answers: np.ndarray, drawn: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the members that have a partner, and the partner drawn for each: of their group, of another answer."""
+    # sorted by group and then by answer, those of one's own answer are a run; partners are what of the group is left
+    order = np.lexsort((answers, group))
+    key = np.stack([group[order], answers[order]])
+    new_group = np.flatnonzero(np.diff(key[0], prepend=-1))
+    new_run = np.flatnonzero((np.diff(key, prepend=-1, axis=1) != 0).any(0))
+
+    def bounds(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sizes = np.diff(starts, append=len(order))
+        return np.repeat(starts, sizes), np.repeat(starts + sizes, sizes)
+
+    (first, end), (run_first, run_end) = bounds(new_group), bounds(new_run)
+    others = (end - first) - (run_end - run_first)
+    has = others > 0
+    at = first[has] + drawn.integers(others[has])
+    at = np.where(at >= run_first[has], at + (run_end - run_first)[has], at)
+    clean, corrupted = order[has], order[at]
+    by_task = np.argsort(clean)
+    return members[clean[by_task]], members[corrupted[by_task]]
+
+
+@singledispatch
+def _asked(task: Task) -> Int[np.ndarray, "example field"]:
+    """The two operands of each question, then whatever else is asked."""
+    kinds = "ModularArithmetic, GroupComposition, Multiplication, Addition, Subtraction, Facts"
+    raise ValueError(f"task: got {type(task).__name__}, which has no operands; expected one of {kinds}")
+
+
+@_asked.register
+def _(task: ModularArithmetic) -> Int[np.ndarray, "example field"]:
+    return task.operands
+
+
+@_asked.register
+def _(task: GroupComposition) -> Int[np.ndarray, "example field"]:
+    return task.operands
+
+
+@_asked.register
+def _(task: Arithmetic) -> Int[np.ndarray, "example field"]:
+    return task.facts
+
+
+@_asked.register
+def _(task: Facts) -> Int[np.ndarray, "example field"]:
+    return np.stack([*np.divmod(task.fact, task.relations), task.phrasing], axis=1)
