@@ -26,7 +26,9 @@ def count(
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder or URL of the tables and of what is finished.")],
     terms: Annotated[
         list[str] | None,
-        typer.Option(metavar="TERM", help="A word, words such as 'new york', or a range such as 0-99; repeatable (23,24 is one term)."),
+        typer.Option(
+            metavar="TERM", help="A word, words such as 'new york', or a range: 0-99; repeatable (23,24 is one term)."
+        ),
     ] = None,
     terms_file: Annotated[str | None, typer.Option(metavar="FILE", help="More terms, one a line.")] = None,
     window: Annotated[int, typer.Option(metavar="WORDS", help="Consecutive words that hold a pair.")] = 5,
