@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe.measures.folds import Estimate, HeldOut, at_setting, check_examples, select_setting
-from probe.measures.shares import wilson
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -48,6 +47,8 @@ class LogisticProbes:
         The interval is over independent examples: with examples that repeat each other, such as (a, b) and (b, a), it
         is too narrow, and ``held_out.score()``, whose interval is over folds, is the one to report.
         """
+        from probe.measures.shares import wilson  # loads scipy
+
         n = int(self.held_out.sizes.sum())
         right = n - self.held_out.error.sum(-2)
         low, high = (torch.as_tensor(end) for end in wilson(right.round().cpu().numpy(), n, confidence))
