@@ -3,8 +3,9 @@
 The nouns are imported on first use, so that ``import circuits`` is fast and loads no torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from probe.lazily import imported_on_use
 
 if TYPE_CHECKING:
     from circuits.attribution import eap, eap_ig, eap_ig_activations
@@ -66,12 +67,4 @@ __all__ = [
     "set_probability",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'circuits' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = imported_on_use(__name__, _HOME)

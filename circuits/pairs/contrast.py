@@ -100,16 +100,9 @@ class Pairs:
                     f"corrupted: pair {i} has {len(other)} tokens where the clean question has {len(one)}; expected"
                     " equally many, as positions are compared one by one"
                 )
-        lengths = np.array([len(question) for question in clean], dtype=np.int64)
-
-        def padded(questions: Sequence[Sequence[int]]) -> np.ndarray:
-            rows = np.full((len(questions), max(lengths, default=0)), PADDING, dtype=np.int64)
-            for row, question in zip(rows, questions, strict=True):
-                row[: len(question)] = question
-            return rows
-
+        read, corrupt = Inputs.of(list(clean)), Inputs.of(list(corrupted))  # padded on the right
         wrong = None if wrong_answers is None else np.asarray(wrong_answers)
-        return cls(padded(clean), padded(corrupted), np.asarray(answers), d_vocab, wrong, lengths)
+        return cls(read.tokens, corrupt.tokens, np.asarray(answers), d_vocab, wrong, read.lengths)
 
     def __len__(self) -> int:
         return len(self.clean)

@@ -17,8 +17,9 @@ What counts is imported on first use: the tasks read corpora and count nothing.
 ``totals``        counts of parts put together, as tables
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from probe.lazily import imported_on_use
 
 if TYPE_CHECKING:
     from probe.corpus.counting import count_terms
@@ -33,12 +34,4 @@ _HOME = {
 
 __all__ = ["TermCounts", "count_terms", "read_terms"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'probe.corpus' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = imported_on_use(__name__, _HOME)

@@ -28,7 +28,7 @@ def surviving_share(
         chance: of a right answer.
     """
     n, k = (x.sum(-1).cpu().numpy() for x in (right, right * still))
-    known = clopper_pearson(n, right.shape[-1], CONFIDENCE)[0] > chance if right.shape[-1] else np.zeros_like(n, bool)
+    known = clopper_pearson(n, right.shape[-1], CONFIDENCE)[0] > chance
     some = np.maximum(n, 1)
     share, low, high = (
         torch.as_tensor(np.where(known, part, np.nan), device=right.device)

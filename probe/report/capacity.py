@@ -7,9 +7,9 @@ import plotly.graph_objects as go
 from probe.report.data import ReportData
 from probe.report.html_table import table_html
 from probe.report.page import Panel, Section
-from probe.report.panels import axis_id, finish, grid, legends, line, value_axis
+from probe.report.panels import axis_id, finish, grid, legends, model_lines, value_axis
 from probe.report.sections import source_of
-from probe.report.style import INK, StepAxis, compact, figure, log_ticks, marks_of
+from probe.report.style import INK, StepAxis, compact, figure, log_ticks, marks_of, size_names
 from probe.scaling.capacity import capacity_table, saturation_table
 from probe.scaling.transitions import size_label
 
@@ -58,16 +58,16 @@ def bits_figure(results: pd.DataFrame) -> go.Figure:
     rows = results[(results["probe"] == "capacity") & (results["metric"] == "bits")]
     if rows.empty:
         raise ValueError("results: no bits in the table; expected rows of the probe capacity")
-    names = rows["model"].map(size_label) + " · " + rows["n_params"].map(compact)
-    rows = rows.assign(name=names, value=rows["value"] / rows["n_params"]).sort_values(["n_params", "model", "step"])
+    rows = rows.assign(size=rows["model"].map(size_label), value=rows["value"] / rows["n_params"])
+    rows = rows.assign(name=size_names(rows)).sort_values(["n_params", "model", "step"])
     marks = marks_of(rows["name"])
     axis = StepAxis(rows["step"].unique())
     panels = {key: title for key, title in _PANELS.items() if (rows["key"] == key).any()}
-    layout, traces = grid(list(panels.values())), []
+    traces: list[go.Scatter] = []
+    layout = grid(list(panels.values()))
     for place, key in enumerate(panels):
         shown = rows[rows["key"] == key]
-        for (model, name), curve in shown.groupby(["model", "name"], sort=False):
-            traces.append(line(place, axis, curve, marks[str(name)], str(model), str(name), log=False))
+        traces += model_lines(place, axis, shown, marks)
         layout[axis_id("yaxis", place)] |= value_axis("bits per parameter", "linear", shown["value"])
     traces += legends(marks)
     return finish(layout, axis, traces)

@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 from probe.report.data import ReportData
 from probe.report.frames import add_frames, slider_steps
 from probe.report.page import Panel, Section
-from probe.report.panels import axis_id, band, finish, grid, legends, line, value_axis
+from probe.report.panels import axis_id, finish, grid, legends, model_lines, value_axis
 from probe.report.sections import source_of
-from probe.report.style import StepAxis, compact, figure, marks_of
+from probe.report.style import StepAxis, compact, figure, marks_of, size_names
 from probe.scaling.counterfactual import Counterfactual, counterfactual_curves, counterfactuals
 
 _PANELS = {
@@ -39,39 +39,37 @@ def counterfactual_section(data: ReportData, curves: pd.DataFrame) -> Section:
         f" in models trained on it, minus that in models of the same size that were not ({ZHANG}); models: {models}."
         " What a rule, or other examples, say of it is in both."
     )
-    curves_of_size = counterfactual_curves(found)
-    enough = curves_of_size.drop_duplicates("size")
+    over_time = counterfactual_curves(found)
+    enough = over_time.drop_duplicates("size")
     counts = ", ".join(f"{n:,} of {size}" for size, n in zip(enough["size"], enough["n_examples"], strict=True))
-    over_steps = (
+    caption = (
         f"{about} The mean, with Student's interval over models; and the share of the examples whose own 95 % interval"
         f" over models excludes 0, of those with enough models on either side for that ({counts}); up to 2.5 % do by"
         " chance."
     )
     spread = f"{about} Share of the examples for which it is at least so much."
     panels = (
-        Panel("counterfactual", "Counterfactual memorization over steps", over_steps, {"": over_steps_figure(found)}),
+        Panel("counterfactual", "Counterfactual memorization over steps", caption, {"": over_steps_figure(over_time)}),
         Panel("counterfactual-spread", "Its spread over examples", spread, {"": spread_figure(found)}),
     )
     return Section("counterfactual", title, panels)
 
 
-def over_steps_figure(found: Sequence[Counterfactual]) -> go.Figure:
+def over_steps_figure(curves: pd.DataFrame) -> go.Figure:
     """Mean counterfactual memorization with its band, and the share of examples that have some, over steps, by size.
 
     Args:
-        found: what ``probe.scaling.counterfactual.counterfactuals`` returns, at least one.
+        curves: what ``probe.scaling.counterfactual.counterfactual_curves`` returns, not empty.
     """
-    curves = counterfactual_curves(list(found))
-    names = curves["size"] + " · " + curves["n_params"].map(compact)
-    marks, axis = marks_of(names), StepAxis(curves["step"].unique())
+    curves = curves.assign(name=size_names(curves), model=size_names(curves))  # of a size there is one curve
+    marks, axis = marks_of(curves["name"]), StepAxis(curves["step"].unique())
     panels = {column: title for column, title in _PANELS.items() if curves[column].notna().any()}
-    layout, traces = grid(list(panels.values())), []
+    traces: list[go.Scatter] = []
+    layout = grid(list(panels.values()))
     for place, column in enumerate(panels):
-        for name, rows in curves.groupby(names, sort=False):
-            if column == "mean":
-                traces.append(band(place, axis, rows, marks[name], name))
-            curve = rows[["step", column]].rename(columns={column: "value"})
-            traces.append(line(place, axis, curve, marks[name], name, name, log=False))
+        ends = ["low", "high"] if column == "mean" else []
+        shown = curves[["model", "name", "step", column, *ends]].rename(columns={column: "value"})
+        traces += model_lines(place, axis, shown, marks)
         label = {"mean": "shown minus not shown", "memorized": "share of the examples"}[column]
         layout[axis_id("yaxis", place)] |= value_axis(label, "share", curves[column])
     return finish(layout, axis, [*traces, *legends(marks)])

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from probe.report.panels import axis_id, finish, grid, legend, legends, line, phase_legend, shades, value_axis
-from probe.report.style import SUBSET_NAMES, SUBSETS, StepAxis, compact, marks_of
+from probe.report.style import SUBSET_NAMES, SUBSETS, StepAxis, compact, marks_of, size_names
 from probe.scaling.transitions import by_size, transitions
 
 PROGRESS_MEASURES = (
@@ -77,7 +77,7 @@ def progress_figure(results: pd.DataFrame) -> go.Figure:
         raise ValueError("results: no progress measure in the table; expected rows of the probe fourier_progress")
     table = transitions(results)
     one_size = table["size"].nunique() == 1
-    names = table["model"] if one_size else table["size"] + " · " + table["n_params"].map(compact)
+    names = table["model"] if one_size else size_names(table)
     marks = marks_of(names)
     axis = StepAxis(results["step"].unique())
     layout = grid([panel[0] for panel, _ in panels])

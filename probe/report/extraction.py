@@ -1,16 +1,15 @@
 """Which texts are extracted, over steps and by how often they were shown, by size, beside those never shown."""
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from probe.report.data import ReportData
 from probe.report.frequency import exposure_figure
-from probe.report.html_table import table_html
+from probe.report.html_table import interval_cell, table_html
 from probe.report.page import Panel, Section
-from probe.report.panels import axis_id, band, finish, grid, legends, line, value_axis
+from probe.report.panels import axis_id, finish, grid, legends, model_lines, value_axis
 from probe.report.sections import source_of
-from probe.report.style import StepAxis, compact, marks_of
+from probe.report.style import StepAxis, marks_of, size_names
 from probe.scaling.extraction import TextTable, extraction_curves, score_lines, text_tables
 
 CARLINI = "Carlini et al. 2022, arXiv 2202.07646"
@@ -76,15 +75,14 @@ def extraction_figure(curves: pd.DataFrame, metric: str = "extractable") -> go.F
     """
     if curves["prompt"].nunique() != 1:
         raise ValueError(f"curves: prompts of {sorted(curves['prompt'].unique())} tokens given; expected one length")
-    names = curves["size"] + " · " + curves["n_params"].map(compact)
-    marks, axis = marks_of(names), StepAxis(curves["step"].unique())
-    layout, traces = grid(list(_SUBSETS.values())), []
+    curves = curves.assign(name=size_names(curves))
+    marks, axis = marks_of(curves["name"]), StepAxis(curves["step"].unique())
+    ends = {metric: "value", f"{metric}_low": "low", f"{metric}_high": "high"}
+    traces: list[go.Scatter] = []
+    layout = grid(list(_SUBSETS.values()))
     for place, subset in enumerate(_SUBSETS):
-        for (model, name), rows in curves[curves["subset"] == subset].groupby(["model", names], sort=False):
-            ends = {metric: "value", f"{metric}_low": "low", f"{metric}_high": "high"}
-            curve = rows[["step", *ends]].rename(columns=ends)
-            traces.append(band(place, axis, curve, marks[str(name)], str(name)))
-            traces.append(line(place, axis, curve, marks[str(name)], str(model), str(name), log=False))
+        of_subset = curves.loc[curves["subset"] == subset, ["model", "name", "step", *ends]]
+        traces += model_lines(place, axis, of_subset.rename(columns=ends), marks)
         layout[axis_id("yaxis", place)] |= value_axis(_UNITS[metric], "share", curves[metric])
     return finish(layout, axis, [*traces, *legends(marks)])
 
@@ -110,8 +108,7 @@ def _lines_table(lines: pd.DataFrame) -> str:
     heads = ["Model", "Parameters", "Step", "Given", "Never shown", "Per doubling"]
     rows = []
     for row in last.to_dict("records"):
-        found = [[float(row[f"{name}{end}"]) for end in ("", "_low", "_high")] for name in ("unseen", "slope")]
-        cells = ["—" if np.isnan(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in found]
+        cells = [interval_cell(row, name, "{:.3f}".format) for name in ("unseen", "slope")]
         given = [f"{row['n_params']:,}", f"{row['step']:,}", str(row["prompt"])]
         rows.append([str(row["model"]), *given, *cells])
     caption = (

@@ -7,11 +7,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from probe.report.data import ReportData
-from probe.report.html_table import table_html
+from probe.report.html_table import interval_cell, table_html
 from probe.report.page import Panel, Section
 from probe.report.panels import axis_id, finish, grid, legend, line, value_axis
 from probe.report.sections import source_of
-from probe.report.style import INK, StepAxis, compact, figure, marks_of
+from probe.report.style import INK, StepAxis, compact, figure, marks_of, size_names
 from probe.scaling.forgetting import ForgettingBySize, forgetting_by_size, forgetting_curves, forgetting_table
 
 TIRUMALA = "Tirumala et al. 2022, arXiv 2205.10770, section 5"
@@ -38,7 +38,7 @@ def forgetting_figure(curves: pd.DataFrame, models: pd.DataFrame) -> go.Figure:
         curves: what ``probe.scaling.forgetting.forgetting_curves`` returns.
         models: what ``probe.scaling.forgetting.forgetting_table`` returns for them.
     """
-    curves = curves.assign(name=curves["size"] + " · " + curves["n_params"].map(compact))
+    curves = curves.assign(name=size_names(curves))
     marks = marks_of(curves["name"])
     fits = {row["model"]: row for row in models.to_dict("records") if row["outcome"] == "plateau"}
     axis = StepAxis(curves["since"].unique())
@@ -219,8 +219,8 @@ def _table(models: pd.DataFrame) -> str:
     for row in models.to_dict("records"):
         cells = [
             _number(row["start"]),
-            _with_interval(*(_number(row[name]) for name in ("baseline", "low", "high"))),
-            _with_interval(*(_steps(row[f"half_life{end}"]) for end in ("", "_low", "_high"))),
+            interval_cell(row | {"baseline_low": row["low"], "baseline_high": row["high"]}, "baseline", _number),
+            interval_cell(row, "half_life", _steps),
             _number(row["control"]),
             _number(row["kept"]),
         ]
@@ -239,7 +239,3 @@ def _number(value: float) -> str:
 
 def _steps(value: float) -> str:
     return "—" if np.isnan(value) else "∞" if np.isinf(value) else compact(value)
-
-
-def _with_interval(value: str, low: str, high: str) -> str:
-    return value if value == "—" else f"{value} [{low}, {high}]"

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from probe.report.frames import add_frames, slider_steps
-from probe.report.html_table import table_html
+from probe.report.html_table import interval_cell, table_html
 from probe.report.style import compact, figure, log_ticks, marks_of
 from probe.scaling.frequency import FactTable, by_exposure, log_prob_by_exposure
 
@@ -96,7 +96,7 @@ def effects_table(effects: pd.DataFrame) -> str:
             str(row["model"]),
             f"{row['n_params']:,}",
             f"{row['step']:,}",
-            *(_with_interval(row, name) for name in _COLUMNS),
+            *(interval_cell(row, name, _shown) for name in _COLUMNS),
         ]
         for row in effects.to_dict("records")
     ]
@@ -108,6 +108,5 @@ def effects_table(effects: pd.DataFrame) -> str:
     return table_html("effects-table", "Effect of frequency", heads, rows, caption=caption)
 
 
-def _with_interval(row: dict, name: str) -> str:
-    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    return "—" if np.isnan(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("inf", "∞")
+def _shown(value: float) -> str:
+    return f"{value:.2f}".replace("inf", "∞")

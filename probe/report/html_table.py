@@ -1,6 +1,7 @@
 """A table of words and numbers as HTML, which scrolls by itself where the window is narrow."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 
@@ -28,6 +29,18 @@ def table_html(
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"><table id="{name}">{said}'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def interval_cell(row: Mapping, name: str, shown: Callable[[float], str]) -> str:
+    """An estimate with its interval, from the entries ``name``, ``<name>_low`` and ``<name>_high``; a dash for NaN.
+
+    Args:
+        row: of a table.
+        name: of the estimate.
+        shown: how its numbers are written.
+    """
+    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return "—" if math.isnan(value) else f"{shown(value)} [{shown(low)}, {shown(high)}]"
 
 
 def _lines(text: str) -> str:

@@ -5,9 +5,9 @@ import plotly.graph_objects as go
 
 from probe.report.data import ReportData
 from probe.report.page import Panel, Section
-from probe.report.panels import axis_id, band, finish, grid, legend, legends, line, value_axis
+from probe.report.panels import axis_id, band, finish, grid, legend, legends, line, model_lines, value_axis
 from probe.report.sections import source_of
-from probe.report.style import INK, SUBSETS, StepAxis, compact, marks_of
+from probe.report.style import INK, SUBSETS, StepAxis, compact, marks_of, size_names
 from probe.scaling.losses import QUANTILES, loss_table
 
 YEOM = "Yeom et al. 2018, arXiv 1709.01604"
@@ -102,13 +102,10 @@ def auc_figure(table: pd.DataFrame) -> go.Figure:
     """
     if table.empty:
         raise ValueError("table: no losses given; expected those of one model or more")
-    names = table["size"] + " · " + table["n_params"].map(compact)
-    marks, axis = marks_of(names), StepAxis(table["step"].unique())
-    layout, traces = grid(["area under the curve"]), []
-    for (model, name), rows in table.groupby(["model", names], sort=False):
-        curve = rows.sort_values("step").rename(columns={"auc": "value", "auc_low": "low", "auc_high": "high"})
-        traces.append(band(0, axis, curve, marks[str(name)], str(name)))
-        traces.append(line(0, axis, curve, marks[str(name)], str(model), str(name), log=False))
+    curves = table.assign(name=size_names(table)).sort_values("step", kind="stable")
+    curves = curves.rename(columns={"auc": "value", "auc_low": "low", "auc_high": "high"})
+    marks, axis = marks_of(size_names(table)), StepAxis(table["step"].unique())
+    layout, traces = grid(["area under the curve"]), model_lines(0, axis, curves, marks)
     layout["yaxis"] |= value_axis("probability", "share", table["auc"])
     chance = {"type": "line", "xref": "x", "yref": "y", "x0": axis.start, "x1": axis.end, "y0": 0.5, "y1": 0.5}
     dashed = {"color": INK, "width": 1.2, "dash": "dash"}

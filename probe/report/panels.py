@@ -79,6 +79,22 @@ def line(place: int, axis: StepAxis, curve: pd.DataFrame, mark: Mark, name: str,
     )
 
 
+def model_lines(place: int, axis: StepAxis, curves: pd.DataFrame, marks: Mapping[str, Mark]) -> list[go.Scatter]:
+    """A line for every model in the panel at a place, each with its band where the table has ends.
+
+    Args:
+        place, axis: as of ``line``.
+        curves: columns model, name (by which ``marks`` and the legend know it), step, value; perhaps low and high.
+        marks: by name.
+    """
+    traces = []
+    for (model, name), curve in curves.groupby(["model", "name"], sort=False):
+        if "low" in curve:
+            traces.append(band(place, axis, curve, marks[str(name)], str(name)))
+        traces.append(line(place, axis, curve, marks[str(name)], str(model), str(name), log=False))
+    return traces
+
+
 def band(place: int, axis: StepAxis, curve: pd.DataFrame, mark: Mark, group: str) -> go.Scatter:
     """An interval around a curve, from its columns low and high."""
     steps = axis(curve["step"].to_numpy())

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from probe.report.panels import axis_id, finish, grid, legends, line, value_axis
+from probe.report.panels import axis_id, finish, grid, legends, model_lines, value_axis
 from probe.report.scale import BESIDE, GroupColumns
-from probe.report.style import INK, StepAxis, compact, figure, log_ticks, marks_of
+from probe.report.style import INK, StepAxis, figure, log_ticks, marks_of, size_names
 from probe.scaling.memorization import MemorizationLaw
 
 _MEASURES = {"memorized": "{} shown to the end", "unseen": "{} never shown (control)"}
@@ -19,16 +19,15 @@ def memorized_figure(curves: pd.DataFrame, of_texts: bool = False) -> go.Figure:
         curves: what ``probe.scaling.memorization.memorization_curves`` returns.
         of_texts: whether they are of texts, whose tokens are predicted.
     """
-    names = curves["size"] + " · " + curves["n_params"].map(compact)
-    marks = marks_of(names)
-    axis = StepAxis(curves["step"].unique())
+    curves = curves.assign(name=size_names(curves))
+    marks, axis = marks_of(curves["name"]), StepAxis(curves["step"].unique())
     what, label = ("texts", "share of tokens predicted") if of_texts else ("facts", "share answered exactly")
     panels = {column: title.format(what) for column, title in _MEASURES.items() if curves[column].notna().any()}
-    layout, traces = grid(list(panels.values())), []
+    traces: list[go.Scatter] = []
+    layout = grid(list(panels.values()))
     for place, column in enumerate(panels):
-        for (model, name), rows in curves.groupby(["model", names], sort=False):
-            curve = rows[["step", column]].rename(columns={column: "value"}).dropna()
-            traces.append(line(place, axis, curve, marks[str(name)], str(model), str(name), log=False))
+        known = curves[["model", "name", "step", column]].rename(columns={column: "value"}).dropna()
+        traces += model_lines(place, axis, known, marks)
         layout[axis_id("yaxis", place)] |= value_axis(label, "share", curves[column])
     traces += legends(marks)
     return finish(layout, axis, traces)

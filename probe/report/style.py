@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseTraceType
 from plotly.colors import sample_colorscale
@@ -108,6 +109,11 @@ def _template() -> go.layout.Template:
             "annotationdefaults": {"font": {"size": 13, "color": INK}},
         }
     )
+
+
+def size_names(table: pd.DataFrame) -> pd.Series:
+    """What a legend calls the models of each row: size and parameters, from the columns ``size`` and ``n_params``."""
+    return table["size"] + " · " + table["n_params"].map(compact)
 
 
 class StepAxis:

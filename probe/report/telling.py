@@ -5,9 +5,9 @@ import plotly.graph_objects as go
 
 from probe.report.data import ReportData
 from probe.report.page import Panel, Section
-from probe.report.panels import axis_id, finish, grid, legends, line, value_axis
+from probe.report.panels import axis_id, finish, grid, legends, model_lines, value_axis
 from probe.report.sections import source_of
-from probe.report.style import StepAxis, compact, marks_of
+from probe.report.style import StepAxis, marks_of, size_names
 from probe.scaling.transitions import size_label
 
 _SUBSETS = {
@@ -59,13 +59,14 @@ def telling_figure(results: pd.DataFrame, kind: str) -> go.Figure:
     rows = _rows(results, kind)
     panels = {key: title for key, title in _SUBSETS[kind].items() if (rows["key"] == key).any()}
     rows = rows[rows["key"].isin(panels)].sort_values(["n_params", "model", "step"])
-    rows = rows.assign(name=rows["model"].map(size_label) + " · " + rows["n_params"].map(compact))
+    rows = rows.assign(size=rows["model"].map(size_label))
+    rows = rows.assign(name=size_names(rows))
     marks, axis = marks_of(rows["name"]), StepAxis(rows["step"].unique())
-    layout, traces = grid(list(panels.values())), []
+    traces: list[go.Scatter] = []
+    layout = grid(list(panels.values()))
     for place, key in enumerate(panels):
         shown = rows[rows["key"] == key]
-        for (model, name), curve in shown.groupby(["model", "name"], sort=False):
-            traces.append(line(place, axis, curve, marks[str(name)], str(model), str(name), log=False))
+        traces += model_lines(place, axis, shown, marks)
         layout[axis_id("yaxis", place)] |= value_axis("share of values right", "share", shown["value"])
     return finish(layout, axis, [*traces, *legends(marks)])
 

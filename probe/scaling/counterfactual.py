@@ -4,7 +4,7 @@ The models of a batch whose seeds also draw the split are such: each example is 
 to others that were not (Zhang et al. 2021, arXiv 2112.12938).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from probe.scaling.frequency import Arrays
 from probe.tasks import NOT_SCORED, Task
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ class Counterfactual:
     examples: "CounterfactualMemorization"
 
 
-def counterfactuals(
-    curves: pd.DataFrame, arrays: Callable[[str, str], "xr.DataArray | None"], tasks: Mapping[str, Task]
-) -> list[Counterfactual]:
+def counterfactuals(curves: pd.DataFrame, arrays: Arrays, tasks: Mapping[str, Task]) -> list[Counterfactual]:
     """The sizes that have examples which some of their models were trained on and others were not, smallest first.
 
     How well an example is known is the share of its answer's tokens that are the likeliest, given those before them.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from probe.scaling.memorization import by_evaluation
 from probe.scaling.transitions import size_label
 from probe.tasks import Task
 
@@ -45,11 +46,7 @@ def forgetting_curves(results: pd.DataFrame) -> pd.DataFrame:
         results: tidy results table with rows of the probes ``performance`` and ``recall``.
     """
     rows = results[results["probe"].isin(["performance", "recall"])]
-    keys = ["model", "seed", "n_params", "step"]
-    named = [_SOURCES.get(pair) for pair in zip(rows["metric"], rows["key"], strict=True)]
-    chosen = rows.assign(measure=pd.Series(named, index=rows.index, dtype=object)).dropna(subset=["measure"])
-    table = chosen.pivot_table(index=keys, columns="measure", values="value", dropna=False).reset_index()
-    table = table.reindex(columns=[*keys, *_SOURCES.values()]).dropna(subset=["recalled", "shown"])
+    table = by_evaluation(rows, _SOURCES).dropna(subset=["recalled", "shown"])
     found = [_since_last(of_model.sort_values("step")) for _, of_model in table.groupby("model", sort=False)]
     columns = ["model", "seed", "n_params", "step", "since", "gap", "others", "recalled", "trained", "unseen"]
     table = pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)

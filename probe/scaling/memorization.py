@@ -1,6 +1,6 @@
 """How many exposures it took to memorize, by size: M over exposures, T(N, tau), and its law."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,17 +36,26 @@ def memorization_curves(results: pd.DataFrame, of_tokens: Collection[str] = ()) 
     has_tokens = rows["model"].isin(of_tokens) & rows["model"].isin(rows.loc[token, "model"])
     rows = rows[~(has_tokens & (rows["metric"] == "accuracy")) & ~(token & ~has_tokens)]
     rows = rows.assign(metric=rows["metric"].replace({"token_accuracy": "accuracy"}))
-    keys = ["model", "seed", "n_params", "step"]
-    columns = {("accuracy", "train"): "memorized", ("accuracy", "test"): "unseen", ("exposures", "train"): "exposures"}
-    named = [columns.get(pair) for pair in zip(rows["metric"], rows["key"], strict=True)]
-    chosen = rows.assign(measure=pd.Series(named, index=rows.index, dtype=object)).dropna(subset=["measure"])
-    table = chosen.pivot_table(index=keys, columns="measure", values="value", dropna=False).reset_index()
-    table = table.reindex(columns=[*keys, "exposures", "memorized", "unseen"])
-    table = table.dropna(subset=["exposures", "memorized"])
+    columns = {("exposures", "train"): "exposures", ("accuracy", "train"): "memorized", ("accuracy", "test"): "unseen"}
+    table = by_evaluation(rows, columns).dropna(subset=["exposures", "memorized"])
     table.insert(1, "size", table["model"].map(size_label))
     beyond = (table["memorized"] - table["unseen"]) / (1 - table["unseen"])
     table["beyond_rule"] = beyond.where(table["unseen"] < 1)
     return table.sort_values(["n_params", "model", "step"], ignore_index=True)
+
+
+def by_evaluation(rows: pd.DataFrame, columns: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    """A row per model and evaluation: ``model``, ``seed``, ``n_params``, ``step``, and chosen numbers, or NaN.
+
+    Args:
+        rows: of a tidy results table, of probes whose metrics have names of their own.
+        columns: what the numbers of a metric and key are called, in order.
+    """
+    keys = ["model", "seed", "n_params", "step"]
+    named = [columns.get(pair) for pair in zip(rows["metric"], rows["key"], strict=True)]
+    chosen = rows.assign(measure=pd.Series(named, index=rows.index, dtype=object)).dropna(subset=["measure"])
+    table = chosen.pivot_table(index=keys, columns="measure", values="value", dropna=False).reset_index()
+    return table.reindex(columns=[*keys, *columns.values()])
 
 
 def exposures_to_memorize_table(curves: pd.DataFrame, tau: float = TAU) -> pd.DataFrame:

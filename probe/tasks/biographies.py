@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from probe.tasks.frequency import Frequency, Uniform, declared_exposures, held_out_mask
+from probe.tasks.names import drawn_names, n_names
 from probe.tasks.splits import check_seed
 from probe.tasks.task import NOT_SCORED, Task
 
@@ -98,8 +99,8 @@ class Biographies(Task):
 
     @property
     def n_names(self) -> int:
-        """First names there are, and as many last names: about twice as many pairs as people."""
-        return math.ceil(math.sqrt(2 * self.n))
+        """First names there are, and as many last names."""
+        return n_names(self.n)
 
     @property
     def n_tellings(self) -> int:
@@ -216,9 +217,9 @@ class Biographies(Task):
     @cached_property
     def _rows(self) -> Int[np.ndarray, "example token"]:
         """Every example with all of its answer."""
-        pairs = np.random.default_rng((self.seed, 5)).permutation(self.n_names**2)[: self.n]
         names = self.attributes * self.values
-        first, last = names + pairs // self.n_names, names + self.n_names + pairs % self.n_names
+        first, last = drawn_names(self.n, self.seed)
+        first, last = names + first, names + self.n_names + last
         words = names + 2 * self.n_names
         value = np.arange(self.attributes) * self.values + self.value
         attribute, phrasing = self._told

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from probe.tasks.frequency import Frequency, Uniform, declared_exposures, held_out_mask
+from probe.tasks.names import drawn_names, n_names
 from probe.tasks.splits import check_seed
 from probe.tasks.task import Task, one_token_targets
 
@@ -85,8 +86,8 @@ class Facts(Task):
 
     @property
     def n_names(self) -> int:
-        """First names there are, and as many last names: about twice as many pairs as subjects."""
-        return int(np.ceil(np.sqrt(2 * self.n)))
+        """First names there are, and as many last names."""
+        return n_names(self.n)
 
     @cached_property
     def fact(self) -> Int[np.ndarray, " example"]:
@@ -171,8 +172,7 @@ class Facts(Task):
     @cached_property
     def tokens(self) -> Int[np.ndarray, "example position"]:
         subject, relation = np.divmod(self.fact, self.relations)
-        pairs = np.random.default_rng((self.seed, 5)).permutation(self.n_names**2)[: self.n]
-        first, last = np.divmod(pairs[subject], self.n_names)
+        first, last = (name[subject] for name in drawn_names(self.n, self.seed))
         names = self.relations * self.values
         word = names + 2 * self.n_names + relation * self.phrasings + self.phrasing
         asked_last = np.stack([names + first, names + self.n_names + last, word], axis=1)

@@ -2,12 +2,13 @@
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig
+from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig
 
 from circuits import Pairs
 from probe.suites.architecture import Architecture
 from probe.suites.bridges import hooked
 from probe.suites.hooked import HookedTransformer
+from tests.suites.hub_format import llama_config
 from tests.suites.plain import noisy_weights
 
 SIZES = {"vocab_size": 40, "bos_token_id": 0, "eos_token_id": 0}
@@ -55,16 +56,7 @@ def gpt2(dtype=torch.float32):
 
 def llama(dtype=torch.float32):
     """Four query heads, two of keys and values."""
-    config = LlamaConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=16,
-        **SIZES,
-    )
-    return bridge(config, dtype)
+    return bridge(llama_config(max_position_embeddings=16, **SIZES), dtype)
 
 
 def random_pairs(n=5, length=5, d_vocab=11, seed=0, n_changed=1):

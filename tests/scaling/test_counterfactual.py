@@ -147,7 +147,7 @@ def test_figures_and_section():
     found = counterfactuals(curves, arrays, tasks)
     assert [of_size.size for of_size in found] == ["d8", "d16"]
     table = counterfactual_curves(found)
-    figure = over_steps_figure(found)
+    figure = over_steps_figure(table)
     assert in_legend(figure) == ["d8 · 100", "d16 · 400"]
     lines = {(trace.name, trace.yaxis): trace for trace in figure.data if trace.customdata is not None}
     for name, rows in table.groupby(table["size"] + " · " + table["n_params"].astype(str)):

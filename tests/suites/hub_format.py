@@ -54,19 +54,20 @@ def save_gpt2(folder: Path, seed: int = 0, tokenizer: Any = None, **saving: Any)
 
 
 def save_llama(folder: Path, seed: int = 0, tokenizer: Any = None, **saving: Any) -> Path:
+    config = llama_config(vocab_size=256, max_position_embeddings=64, bos_token_id=0, eos_token_id=0)
+    return _save(folder, config, seed, tokenizer, saving)
+
+
+def llama_config(**sizes: Any) -> LlamaConfig:
     """A Llama with grouped queries: four heads, two of keys and values."""
-    config = LlamaConfig(
-        vocab_size=256,
+    return LlamaConfig(
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         intermediate_size=32,
-        max_position_embeddings=64,
-        bos_token_id=0,
-        eos_token_id=0,
+        **sizes,
     )
-    return _save(folder, config, seed, tokenizer, saving)
 
 
 def hub_layout(root: Path, repo: str, revisions: Mapping[str, Path]) -> Path:
