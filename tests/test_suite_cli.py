@@ -94,7 +94,7 @@ def test_show_of_chosen_steps(trained):
 
 def test_what_is_not_known_is_said_so(trained, monkeypatch):
     monkeypatch.setattr(TrainedModel, "size", lambda *_: None)
-    monkeypatch.setattr(TrainedModel, "tokens_per_step", float("nan"))
+    monkeypatch.setattr(TrainedModel, "tokens_seen", lambda *_: float("nan"))
     found = suite("show", trained)
     assert ["unknown"] * 3 in [row[6:] for row in rows(found.stdout)]
 
