@@ -1,5 +1,7 @@
 """One pass over the inputs with hooks on the chosen sites only, and no further than the last of them."""
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -211,6 +213,18 @@ def _gradients(metric: Tensor, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
         f"{site}{GRADIENT}": torch.zeros_like(tracked[site]) if gradient is None else gradient
         for site, gradient in zip(tracked, gradients, strict=True)
     }
+
+
+def give_back(model: "weakref.ref[HookedModel]", device: str) -> None:
+    """Give back the memory of a model that its caller has let go of.
+
+    A bridge and its hooks refer to each other, so that it would stay until the collector comes by by itself. Calling
+    that takes long where many objects are, so it is called for models that need it only.
+    """
+    if model() is not None:
+        gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 class _Reached(Exception):  # not an error: all that was asked for has been seen

@@ -1,14 +1,13 @@
 """Checkpoints through their inputs, batch by batch, what is kept of each handed on and nothing held."""
 
-import gc
+import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from probe.activations.forward import Batch, Metric, answer_loss, default_batch_size, reading
+from probe.activations.forward import Batch, Metric, answer_loss, default_batch_size, give_back, reading
 from probe.activations.inputs import Inputs
 from probe.activations.layout import Layout, layouts
 from probe.activations.positions import Positions
@@ -18,6 +17,7 @@ from probe.device import device_here
 
 if TYPE_CHECKING:
     from probe.suites import Checkpoint, Suite
+    from probe.suites.hooked import HookedModel
     from probe.suites.suite import Model
 
 METRICS: Mapping[str, Metric] = {"loss": answer_loss}
@@ -150,18 +150,22 @@ def stream_checkpoint(
     """One checkpoint's batches. When it ends, however it ends, the model's memory is given back."""
     device = request.device
     model = checkpoint.load(device)
-    size = request.examples_per_batch(checkpoint.model, inputs, selection.layouts)
+    held = weakref.ref(model)
     try:
-        with reading(model, selection.sites, request.metric) as read:
-            for start in range(0, len(inputs), size):
-                batch = Batch(inputs, slice(start, min(start + size, len(inputs))), device)
-                found = read(batch)
-                kept = {site: selection.kept(site, found.pop(site), batch) for site in selection.layouts}
-                yield Captured(checkpoint, batch.examples, kept)
+        yield from _batches(model, checkpoint, request, inputs, selection)
     finally:
         del model
-        # A bridge and its hooks refer to each other, so that it would stay until the collector comes by by itself.
-        gc.collect()
-        if device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        give_back(held, device)
         checkpoint.model.release(checkpoint.step)
+
+
+def _batches(
+    model: "HookedModel", checkpoint: "Checkpoint", request: Request, inputs: Inputs, selection: Selection
+) -> Generator[Captured, None, None]:
+    size = request.examples_per_batch(checkpoint.model, inputs, selection.layouts)
+    with reading(model, selection.sites, request.metric) as read:
+        for start in range(0, len(inputs), size):
+            batch = Batch(inputs, slice(start, min(start + size, len(inputs))), request.device)
+            found = read(batch)
+            kept = {site: selection.kept(site, found.pop(site), batch) for site in selection.layouts}
+            yield Captured(checkpoint, batch.examples, kept)

@@ -1,6 +1,6 @@
 """All of it: every model at every step asked in words, unit by unit, and the table at the end."""
 
-import gc
+import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from probe import storage
-from probe.activations.forward import default_batch_size
+from probe.activations.forward import default_batch_size, give_back
 from probe.device import device_here
 from probe.fewshot.decoding import greedy_answers
 from probe.fewshot.planning import Asked, plan
@@ -141,11 +140,9 @@ def _items_of(
             yield items
     finally:
         if model is not None:
+            held = weakref.ref(model)
             del model
-            # A bridge and its hooks refer to each other, so that it would stay until the collector comes by by itself.
-            gc.collect()
-            if device.startswith("cuda"):
-                torch.cuda.empty_cache()
+            give_back(held, device)
             checkpoint.model.release(checkpoint.step)
 
 

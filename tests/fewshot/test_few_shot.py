@@ -1,6 +1,5 @@
 """``probe.few_shot`` on models whose answers are known by construction."""
 
-import gc
 import hashlib
 import os
 import re
@@ -23,15 +22,6 @@ from tests.fewshot import rigged
 
 ASKED = {"operands": "1-6", "partners": "1-6", "shots": (0, 2), "progress": False}
 ANSWERS = {("small", 1): 12, ("small", 20): 6, ("large", 1): 30}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def what_is_loaded_stays():
-    """The collector, which is called after every checkpoint, need not look at all of the libraries each time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
