@@ -17,19 +17,20 @@ All have one signature and give ``EdgeScores``. The graph has no positions: a sc
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from einops import einsum
 from torch import Tensor
 
+from circuits.ablation import Ablated
 from circuits.checking import check_finite, check_fit, check_sums, summed_sites
 from circuits.differences import Differences
 from circuits.graph import Graph
 from circuits.metrics import Asked, Metric
 from circuits.pairs import Pairs
-from circuits.passes import Pass, backward, forward, ready
+from circuits.passes import Pass, backward, forward, ready, weights_out
 from circuits.scores import EdgeScores
 from probe.activations.forward import Batch
 
@@ -48,6 +49,7 @@ def eap(
     pairs: Pairs,
     metric: Metric,
     *,
+    ablation: str = "corrupted",
     per_example: bool = False,
     batch_size: int | None = None,
     sources_at_once: int | None = None,
@@ -65,6 +67,8 @@ def eap(
         model: a hooked model in evaluation mode, ours or a ``TransformerBridge``.
         pairs: clean and corrupted questions.
         metric: what is attributed, a number for each pair.
+        ablation: what edges are changed to: ``"corrupted"``, ``"resample"``, ``"mean"`` or ``"zero"``
+            (``circuits.ablation``); what is said of corrupted questions above is then said of that.
         per_example: whether to keep the scores of each pair.
         batch_size: pairs at a time; as many as fit ``BATCH_NUMBERS``, if not given. Scores do not depend on it.
         sources_at_once: sources whose differences are expanded at a time; as many as fit ``SOURCE_NUMBERS``, if not
@@ -80,7 +84,7 @@ def eap(
         done = contrast.read_clean(root=contrast.graph.source_sites[0][0])
         contrast.attribute(done, contrast.clean_values, weight=1.0)
 
-    return _attributed(model, pairs, metric, "eap", 1, score, per_example, batch_size, sources_at_once)
+    return _attributed(model, pairs, metric, "eap", 1, score, ablation, per_example, batch_size, sources_at_once)
 
 
 def eap_ig(
@@ -89,6 +93,7 @@ def eap_ig(
     metric: Metric,
     *,
     steps: int = 5,
+    ablation: str = "corrupted",
     per_example: bool = False,
     batch_size: int | None = None,
     sources_at_once: int | None = None,
@@ -107,7 +112,7 @@ def eap_ig(
     of ``eap``.
 
     Args:
-        model, pairs, metric, per_example, batch_size, sources_at_once: as of ``eap``.
+        model, pairs, metric, ablation, per_example, batch_size, sources_at_once: as of ``eap``.
         steps: points at which the gradient is taken, at least 1.
     """
 
@@ -115,7 +120,9 @@ def eap_ig(
         contrast.read_clean()
         contrast.attribute_along(contrast.graph.source_sites[0][0], steps)
 
-    return _attributed(model, pairs, metric, "eap-ig-inputs", steps, score, per_example, batch_size, sources_at_once)
+    return _attributed(
+        model, pairs, metric, "eap-ig-inputs", steps, score, ablation, per_example, batch_size, sources_at_once
+    )
 
 
 def eap_ig_activations(
@@ -124,6 +131,7 @@ def eap_ig_activations(
     metric: Metric,
     *,
     steps: int = 5,
+    ablation: str = "corrupted",
     per_example: bool = False,
     batch_size: int | None = None,
     sources_at_once: int | None = None,
@@ -140,7 +148,7 @@ def eap_ig_activations(
     sources, the later ones short. Memory, further arguments and errors are those of ``eap``.
 
     Args:
-        model, pairs, metric, per_example, batch_size, sources_at_once: as of ``eap``.
+        model, pairs, metric, ablation, per_example, batch_size, sources_at_once: as of ``eap``.
         steps: points at which the gradient is taken for each group, at least 1.
     """
 
@@ -150,7 +158,7 @@ def eap_ig_activations(
             contrast.attribute_along(site, steps, rows)
 
     return _attributed(
-        model, pairs, metric, "eap-ig-activations", steps, score, per_example, batch_size, sources_at_once
+        model, pairs, metric, "eap-ig-activations", steps, score, ablation, per_example, batch_size, sources_at_once
     )
 
 
@@ -164,18 +172,18 @@ class _Contrast:
         pairs: Pairs,
         metric: Metric,
         examples: slice,
+        ablated: Ablated,
         W_O: list[Tensor],
         at_once: int,
     ) -> None:
         self.model, self.graph, self.metric = model, graph, metric
+        self._pairs, self._examples, self._ablated = pairs, examples, ablated
         self._W_O, self._at_once = W_O, at_once
         device = W_O[0].device
         self._numbers = range(examples.start, examples.stop)
         self._clean_batch, corrupted_batch = (
             Batch(pairs.inputs(corrupted=corrupted), examples, device) for corrupted in (False, True)
         )
-        wrong = None if pairs.wrong_answers is None else torch.as_tensor(pairs.wrong_answers[examples], device=device)
-        self._answers = torch.as_tensor(pairs.answers[examples], device=device), wrong
         self._columns = dict(graph.destination_sites)
         self._keep = {site for site, _ in graph.source_sites} | set(summed_sites(graph))
         self._corrupted = forward(model, graph, corrupted_batch, keep=self._keep)
@@ -190,12 +198,19 @@ class _Contrast:
         done = forward(self.model, self.graph, self._clean_batch, keep=self._keep, root=root)
         check_finite(self.graph, done.kept, self._numbers, "clean")
         self._clean = {site: done.kept[site] for site, _ in self.graph.source_sites}
-        self._differences = Differences(self.graph, self._clean, self._corrupted.kept, self._W_O, self._at_once)
-        check_sums(self.graph, self._differences, done.kept, self._corrupted.kept)
-        answers, wrong = self._answers
-        self._asked = Asked(self._numbers, answers, wrong, done.logits.detach())
-        self.clean_values = self._values(done)
-        self.corrupted_values = self._values(self._corrupted)
+        corrupted = self._corrupted.kept
+        if self._ablated.ablation == "corrupted":
+            self._instead = {site: corrupted[site] for site in self._clean}
+        else:
+            # zeros and means need not add up to what is read, so it is the corrupted questions that are looked at
+            check_sums(self.graph, Differences(self.graph, self._clean, corrupted, self._W_O, 1), done.kept, corrupted)
+            self._instead = self._ablated.of(self._examples, self._clean, self._clean_batch.tokens.shape[1])
+        self._differences = Differences(self.graph, self._clean, self._instead, self._W_O, self._at_once)
+        if self._ablated.ablation == "corrupted":
+            check_sums(self.graph, self._differences, done.kept, corrupted)
+        self._asked = Asked.of(self._pairs, self._examples, done.logits)
+        self.clean_values = self.metric(done.logits, self._asked)
+        self.corrupted_values = self.metric(self._corrupted.logits, self._asked)
         return done
 
     def attribute(self, done: Pass, values: Tensor, weight: float, rows: slice | None = None) -> None:
@@ -215,18 +230,11 @@ class _Contrast:
         backward(done, values, receive)
 
     def attribute_along(self, site: str, steps: int, rows: slice | None = None) -> None:
-        """Attribute at points from the corrupted activation of a source site, which is left out, to the clean one."""
+        """Attribute at points from the ablated activation of a source site, which is left out, to the clean one."""
         for k in range(1, steps + 1):
-            between = torch.lerp(self._corrupted.kept[site], self._clean[site], k / steps)
+            between = torch.lerp(self._instead[site], self._clean[site], k / steps)
             done = forward(self.model, self.graph, self._clean_batch, root=site, replaced={site: between})
-            self.attribute(done, self._values(done), 1 / steps, rows)
-
-    def _values(self, done: Pass) -> Tensor:
-        values = self.metric(done.logits, self._asked)
-        if not bool(values.isfinite().all()):
-            pair = self._numbers[int(values.isfinite().int().argmin())]
-            raise ValueError(f"metric: {self.metric.name} of pair {pair} is not finite")
-        return values
+            self.attribute(done, self.metric(done.logits, self._asked), 1 / steps, rows)
 
 
 def _attributed(
@@ -236,6 +244,7 @@ def _attributed(
     method: str,
     steps: int,
     score: Callable[[_Contrast], None],
+    ablation: str,
     per_example: bool,
     batch_size: int | None,
     sources_at_once: int | None,
@@ -250,8 +259,7 @@ def _attributed(
         )
     graph = Graph.of(model)
     check_fit(model, pairs)
-    blocks: Any = getattr(model, "blocks")  # noqa: B009  # of which the protocol of hooked models does not speak
-    W_O = [blocks[layer].attn.W_O.detach() for layer in range(graph.n_layers)]
+    W_O = weights_out(model, graph)
     numbers = pairs.clean.shape[1] * model.cfg.d_model  # of a source or a destination of a pair
     budget = BATCH_NUMBERS["cuda" if W_O[0].is_cuda else "cpu"]
     size = batch_size or max(1, budget // (graph.n_destinations * numbers))
@@ -261,9 +269,10 @@ def _attributed(
     total = np.zeros(graph.mask.shape)
     each, clean, corrupted = [], [], []
     with ready(model, graph):
+        ablated = Ablated(model, graph, pairs, ablation)
         for start in range(0, len(pairs), size):
             examples = slice(start, min(start + size, len(pairs)))
-            contrast = _Contrast(model, graph, pairs, metric, examples, W_O, at_once)
+            contrast = _Contrast(model, graph, pairs, metric, examples, ablated, W_O, at_once)
             score(contrast)
             total += contrast.scores.double().sum(0).cpu().numpy()
             clean.append(contrast.clean_values.detach().cpu().numpy())
@@ -280,5 +289,5 @@ def _attributed(
         metric.name,
         metric.direction,
         method,
-        "corrupted",
+        ablation,
     )

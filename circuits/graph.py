@@ -220,6 +220,20 @@ class Graph:
         """Where there is an edge."""
         return np.arange(self.n_sources)[:, None] < self.n_before
 
+    @cached_property
+    def feeds(self) -> Bool[np.ndarray, "destination source"]:
+        """Which inputs are of the node that writes: of a head its q, and its own or its group's k and v."""
+        found = np.zeros((self.n_destinations, self.n_sources), dtype=bool)
+        group = self.n_heads // self.n_kv
+        for column, (node, _) in enumerate(self.destinations):
+            if node.kind == "kv_head":
+                assert node.head is not None
+                heads = range(node.head * group, (node.head + 1) * group)
+                found[column, [self._rows[Node("head", node.layer, head)] for head in heads]] = True
+            elif node in self._rows:
+                found[column, self._rows[node]] = True
+        return found
+
     @property
     def n_edges(self) -> int:
         return int(self.n_before.sum())

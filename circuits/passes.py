@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.exchange import Exchange
 from circuits.graph import Graph
 from probe.activations.forward import Batch, reading
 
@@ -81,6 +82,7 @@ def forward(
     keep: Collection[str] = (),
     root: str | None = None,
     replaced: Mapping[str, Tensor] | None = None,
+    exchange: Exchange | None = None,
 ) -> Pass:
     """One forward pass, within ``ready``.
 
@@ -91,6 +93,7 @@ def forward(
         keep: sites whose activations are kept.
         root: the source site from which on there is a gradient; None for a pass without.
         replaced: activations by source site, to go on with in the place of those that are there.
+        exchange: which edges carry what another run wrote.
     """
     done = Pass()
     receivers = done.receivers
@@ -100,6 +103,8 @@ def forward(
     def hook_at(site: str) -> Callable[..., Tensor]:
         def hook(activation: Tensor, hook: object) -> Tensor:
             activation = replaced.get(site, activation)
+            if exchange is not None:
+                activation = exchange.at(site, activation)
             if site == root:
                 activation = done.root = activation.detach().requires_grad_()
             if site in keep:
@@ -114,6 +119,8 @@ def forward(
 
     # destinations are hooked in every pass, so that all passes compute alike and equal questions differ by exactly 0
     sites = {*keep, *replaced, *destinations} | ({root} if root else set())
+    if exchange is not None:
+        sites |= {site for site, _ in graph.source_sites}
     asked: dict[str, Any] = {"attention_mask": batch.mask} if batch.padded else {}
     if hasattr(model, "original_model"):
         asked["use_cache"] = False  # transformers would keep keys and values for text that never comes
@@ -123,6 +130,12 @@ def forward(
         assert batch.answer_positions is not None
         done.logits = logits[torch.arange(len(batch), device=logits.device), batch.answer_positions]
     return done
+
+
+def weights_out(model: "HookedModel", graph: Graph) -> list[Float[Tensor, "head d_head d_model"]]:
+    """W_O of each layer, by which what a head writes is told from its z."""
+    blocks: Any = getattr(model, "blocks")  # noqa: B009  # of which the protocol of hooked models does not speak
+    return [blocks[layer].attn.W_O.detach() for layer in range(graph.n_layers)]
 
 
 def _show(receivers: list[Receiver], site: str, gradient: Tensor) -> None:

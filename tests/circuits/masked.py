@@ -38,7 +38,7 @@ def masked_forward(
         centred = x - x.mean(-1, keepdim=True)
         return centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() * w[f"{name}.w"] + w[f"{name}.b"]
 
-    future = torch.ones(tokens.shape[1], tokens.shape[1]).triu(1).bool()
+    future = torch.ones(tokens.shape[1], tokens.shape[1]).triu(1).bool() & arch.causal
     for layer in range(arch.n_layers):
         at = f"blocks.{layer}"
         outputs = {}
