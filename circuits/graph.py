@@ -96,7 +96,22 @@ class Edge:
             raise ValueError(f"input: got {self.input!r} of {self.destination}; expected {expected}")
 
     def __str__(self) -> str:
+        """``embed -> L0.H3.q``, ``L0.H3 -> L1.MLP`` or ``L1.MLP -> logits``."""
         return f"{self.source} -> {_named(self.destination, self.input)}"
+
+    @classmethod
+    def named(cls, name: str) -> "Edge":
+        """The edge that is written so.
+
+        Raises:
+            ValueError: there is none.
+        """
+        source, arrow, destination = name.partition(" -> ")
+        node, _, into = destination.rpartition(".") if destination[-2:] in (".q", ".k", ".v") else (destination, "", "")
+        if not arrow:
+            raise ValueError(f"name: got {name!r}; expected a source and a destination, as in 'embed -> L0.H3.q'")
+        to = Node.named(node)
+        return cls(Node.named(source), to, into or ("logits" if to.kind == "logits" else "mlp"))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

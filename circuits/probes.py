@@ -1,0 +1,179 @@
+"""What a batch runs on a checkpoint to follow a circuit: found on the model's last checkpoint, looked for at each.
+
+Registered as ``final_circuit`` and ``circuit_formation``; ``circuits.formation`` reads what they yield.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
+
+import numpy as np
+import xarray as xr
+
+from circuits.ablation import check_ablation
+from circuits.attribution import eap_ig
+from circuits.circuit import Circuit
+from circuits.discovery import Budget, chosen_by, greedy, smallest_circuit
+from circuits.faithfulness import faithfulness_of
+from circuits.graph import Edge, Graph
+from circuits.metrics import Metric, answer_log_prob, answer_loss, kl_from_clean, logit_difference
+from circuits.pairs import Pairs, pairs_from_task
+from circuits.scores import EdgeScores
+from probe.probes import Array, Observation, Probe, Row
+from probe.probes.base import check_argument
+from probe.tasks import Task
+
+METRICS = {metric.name: metric for metric in (logit_difference, answer_log_prob, answer_loss, kl_from_clean)}
+"""Metrics by name that circuits are found by."""
+
+
+@dataclass(frozen=True)
+class _OnPairs(Probe):
+    """What both probes are asked alike: which pairs, scored by what, and how large a circuit."""
+
+    n_pairs: int = 64
+    operand: int = 0
+    subset: str = "all"
+    metric: str = "logit_difference"
+    ablation: str = "corrupted"
+    level: float = 0.9
+    steps: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_argument(self.n_pairs >= 2, "n_pairs", self.n_pairs, "2 or more, for an interval")
+        check_argument(self.metric in METRICS, "metric", repr(self.metric), f"one of {', '.join(METRICS)}")
+        check_argument(self.steps >= 1, "steps", self.steps, "1 or more")
+        check_argument(0 < self.level <= 1, "level", self.level, "above 0 and at most 1")
+        check_ablation(self.ablation)
+
+    def check(self, task: Task) -> None:
+        self._pairs(task)
+
+    def _pairs(self, task: Task) -> Pairs:
+        every = pairs_from_task(task, operand=self.operand, subset=self.subset, seed=self.seed)
+        if len(every) <= self.n_pairs:
+            return every
+        return pairs_from_task(task, self.n_pairs, operand=self.operand, subset=self.subset, seed=self.seed)
+
+    def _metric(self) -> Metric:
+        return METRICS[self.metric]
+
+    def _scores(self, observation: Observation, pairs: Pairs) -> EdgeScores:
+        attribution = partial(eap_ig, steps=self.steps)
+        return attribution(observation.model, pairs, self._metric(), ablation=self.ablation)
+
+
+@dataclass(frozen=True)
+class FinalCircuit(_OnPairs):
+    """The circuit of a model's last checkpoint: the fewest edges, chosen greedily by EAP-IG, that are faithful.
+
+    Rows ``edge_score``, by edge as in ``"embed -> L0.H1.q"``: about how much the metric changes when it is ablated.
+
+    Args:
+        n_pairs: drawn among the questions that have a partner; all, if there are no more.
+        operand: which operand differs between the two questions of a pair.
+        subset: of the task, of which both questions are.
+        metric: ``"logit_difference"``, ``"answer_log_prob"``, ``"answer_loss"`` or ``"kl_from_clean"``.
+        ablation: what ablated edges carry: ``"corrupted"``, ``"resample"``, ``"mean"`` or ``"zero"``.
+        level: of faithfulness that the circuit has at least.
+        steps: of integrated gradients.
+        seed: of the pairs.
+    """
+
+    name: ClassVar[str] = "final_circuit"
+    per: ClassVar[Literal["checkpoint", "model"]] = "model"
+
+    def measure(self, observation: Observation) -> Iterator[Row | Array]:
+        pairs = self._pairs(observation.task)
+        scores = self._scores(observation, pairs)
+        circuit = smallest_circuit(observation.model, pairs, self._metric(), scores, level=self.level)
+        for edge, score in circuit.edges():
+            yield Row("edge_score", score, self.metric, str(edge))
+
+
+@dataclass(frozen=True)
+class CircuitFormation(_OnPairs):
+    """How much of a model's final circuit is there at a checkpoint, and which circuit would be found there.
+
+    Found are as many edges as the final circuit has, greedily by their scores here, on the same pairs at every step.
+    Rows, with ``site`` the metric that the circuit is about:
+
+    ``faithfulness``  of the final circuit (key ``final``), of the one found at this step (``own``), each with its
+                      interval over pairs (``_low``, ``_high``), and the mean of random circuits of as many edges as the
+                      final one (``random``), the control. nan where the metric with all edges ablated is that of the
+                      whole model, so that there is nothing to be faithful to.
+    ``completeness``  of the final circuit, with its interval
+    ``agreement``     share of pairs that the final circuit alone answers as the whole model does, with its interval
+    ``metric``        mean of the metric over pairs: of the ``whole`` model, with all edges ablated (``none``), and of
+                      the final circuit alone (``final``)
+    ``jaccard``       edges that the two circuits share, of those in either
+    ``edge_score``    by edge, of all that are in either circuit
+    ``in_circuit``    by edge of these: 1 if it is in the one found at this step, else 0
+
+    The array ``circuit_edge_scores`` [source, destination] has the scores of all edges.
+
+    Args:
+        n_pairs, operand, subset, metric, ablation, level, steps, seed: as of ``final_circuit``; give both the same.
+        n_random: random circuits.
+    """
+
+    n_random: int = 10
+
+    name: ClassVar[str] = "circuit_formation"
+    needs: ClassVar[tuple[str, ...]] = ("final_circuit",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_argument(self.n_random >= 1, "n_random", self.n_random, "1 or more")
+
+    def measure(self, observation: Observation) -> Iterator[Row | Array]:
+        pairs = self._pairs(observation.task)
+        scores = self._scores(observation, pairs)
+        edges = [Edge.named(row.key) for row in observation.of_model["final_circuit"]]
+        own = chosen_by(scores, greedy, Budget(n_edges=len(edges)))
+        final = _with_edges(scores, edges)
+        for key, circuit in (("final", final), ("own", own)):
+            found = faithfulness_of(
+                observation.model, pairs, self._metric(), circuit, n_random=self.n_random * (key == "final")
+            )
+            faithful = found.faithfulness()
+            yield from self._with_ends("faithfulness", key, faithful.estimate, faithful.low, faithful.high)
+            if key == "own":
+                continue
+            complete = found.completeness()
+            yield from self._with_ends("completeness", key, complete.estimate, complete.low, complete.high)
+            yield from self._with_ends("agreement", key, *found.agreement())
+            yield Row("faithfulness", float(found.control().estimate.mean()), self.metric, "random")
+            for name, values in (("whole", found.whole), ("none", found.none), ("final", found.circuit)):
+                yield Row("metric", float(values.mean()), self.metric, name)
+        yield Row("jaccard", own.jaccard(final), self.metric)
+        mask = own.mask
+        for source, destination in np.argwhere(mask | final.mask).tolist():
+            edge = str(scores.graph.edge(source, destination))
+            yield Row("edge_score", float(scores.values[source, destination]), self.metric, edge)
+            yield Row("in_circuit", float(mask[source, destination]), self.metric, edge)
+        yield Array("circuit_edge_scores", _labelled(scores))
+
+    def _with_ends(self, metric: str, key: str, *ends: float | np.ndarray) -> Iterator[Row]:
+        for end, value in zip(("", "_low", "_high"), ends, strict=True):
+            yield Row(f"{metric}{end}", float(value), self.metric, key)
+
+
+def _with_edges(scores: EdgeScores, edges: list[Edge]) -> Circuit:
+    """The circuit of these edges, with the scores that they have here."""
+    mask = np.zeros(scores.graph.mask.shape, dtype=bool)
+    for edge in edges:
+        mask[scores.graph.place(edge)] = True
+    return scores.circuit(mask)
+
+
+def _labelled(scores: EdgeScores) -> xr.DataArray:
+    graph: Graph = scores.graph
+    return xr.DataArray(
+        scores.values.astype(np.float32),
+        dims=("source", "destination"),
+        coords={"source": list(graph.source_names), "destination": list(graph.destination_names)},
+        attrs={"metric": scores.metric, "method": scores.method, "ablation": scores.ablation},
+    )
