@@ -8,12 +8,30 @@ from typing import TYPE_CHECKING
 from probe.lazily import imported_on_use
 
 if TYPE_CHECKING:
+    from circuits.ablated_runs import EdgeAblation
     from circuits.attribution import eap, eap_ig, eap_ig_activations
     from circuits.circuit import Circuit
+    from circuits.curves import FaithfulnessCurve, faithfulness_curve
+    from circuits.discovery import (
+        Budget,
+        Stability,
+        acdc,
+        chosen_by,
+        edge_stability,
+        greedy,
+        greedy_edges,
+        largest,
+        pruned,
+        smallest_circuit,
+        top_edges,
+    )
+    from circuits.faithfulness import Faithfulness, faithfulness_of, minimality
+    from circuits.formation import Formation, formation_of
     from circuits.graph import Edge, Graph, Node
     from circuits.metrics import (
         Metric,
         accuracy,
+        agreement,
         answer_log_prob,
         answer_loss,
         kl_from_clean,
@@ -21,50 +39,99 @@ if TYPE_CHECKING:
         set_probability,
     )
     from circuits.pairs import Pairs, pairs_from_jsonl, pairs_from_task, repeated_tokens
+    from circuits.patched import Patched
+    from circuits.patching import patch_activations
+    from circuits.path_patching import patch_paths
     from circuits.scores import EdgeScores
 
 _HOME = {
+    "Budget": "circuits.discovery",
     "Circuit": "circuits.circuit",
     "Edge": "circuits.graph",
+    "EdgeAblation": "circuits.ablated_runs",
     "EdgeScores": "circuits.scores",
+    "Faithfulness": "circuits.faithfulness",
+    "FaithfulnessCurve": "circuits.curves",
+    "Formation": "circuits.formation",
     "Graph": "circuits.graph",
     "Metric": "circuits.metrics",
     "Node": "circuits.graph",
     "Pairs": "circuits.pairs",
+    "Patched": "circuits.patched",
+    "Stability": "circuits.discovery",
     "accuracy": "circuits.metrics",
+    "acdc": "circuits.discovery",
+    "agreement": "circuits.metrics",
     "answer_log_prob": "circuits.metrics",
     "answer_loss": "circuits.metrics",
+    "chosen_by": "circuits.discovery",
     "eap": "circuits.attribution",
     "eap_ig": "circuits.attribution",
     "eap_ig_activations": "circuits.attribution",
+    "edge_stability": "circuits.discovery",
+    "faithfulness_curve": "circuits.curves",
+    "faithfulness_of": "circuits.faithfulness",
+    "formation_of": "circuits.formation",
+    "greedy": "circuits.discovery",
+    "greedy_edges": "circuits.discovery",
     "kl_from_clean": "circuits.metrics",
+    "largest": "circuits.discovery",
     "logit_difference": "circuits.metrics",
+    "minimality": "circuits.faithfulness",
     "pairs_from_jsonl": "circuits.pairs",
     "pairs_from_task": "circuits.pairs",
+    "patch_activations": "circuits.patching",
+    "patch_paths": "circuits.path_patching",
+    "pruned": "circuits.discovery",
     "repeated_tokens": "circuits.pairs",
     "set_probability": "circuits.metrics",
+    "smallest_circuit": "circuits.discovery",
+    "top_edges": "circuits.discovery",
 }
 
 __all__ = [
+    "Budget",
     "Circuit",
     "Edge",
+    "EdgeAblation",
     "EdgeScores",
+    "Faithfulness",
+    "FaithfulnessCurve",
+    "Formation",
     "Graph",
     "Metric",
     "Node",
     "Pairs",
+    "Patched",
+    "Stability",
     "accuracy",
+    "acdc",
+    "agreement",
     "answer_log_prob",
     "answer_loss",
+    "chosen_by",
     "eap",
     "eap_ig",
     "eap_ig_activations",
+    "edge_stability",
+    "faithfulness_curve",
+    "faithfulness_of",
+    "formation_of",
+    "greedy",
+    "greedy_edges",
     "kl_from_clean",
+    "largest",
     "logit_difference",
+    "minimality",
     "pairs_from_jsonl",
     "pairs_from_task",
+    "patch_activations",
+    "patch_paths",
+    "pruned",
     "repeated_tokens",
     "set_probability",
+    "smallest_circuit",
+    "top_edges",
 ]
 
 __getattr__, __dir__ = imported_on_use(__name__, _HOME)

@@ -48,13 +48,8 @@ def ready(model: "HookedModel", graph: Graph) -> Iterator[None]:
     Raises:
         ValueError: the model or a part of it is in training mode, where dropout makes two passes differ.
     """
-    modules = dict(_modules(model))
-    for name, module in modules.items():
-        if module.training:
-            raise ValueError(
-                f"model: {name or 'it'} is in training mode, so dropout may be on; call model.eval() first"
-            )
-    trained = {id(p): p for module in modules.values() for p in module.parameters(recurse=False) if p.requires_grad}
+    check_evaluating(model)
+    trained = {id(p): p for _, module in _modules(model) for p in module.parameters(recurse=False) if p.requires_grad}
     sites = [site for site, _ in graph.destination_sites]
     # reading switches on what a bridge computes only when told to; whether the caller takes gradients is no matter
     with reading(model, sites), torch.inference_mode(False), torch.enable_grad():
@@ -65,6 +60,18 @@ def ready(model: "HookedModel", graph: Graph) -> Iterator[None]:
         finally:
             for parameter in trained.values():
                 parameter.requires_grad_(True)
+
+
+def check_evaluating(model: "HookedModel") -> None:
+    """
+    Raises:
+        ValueError: the model or a part of it is in training mode, where dropout makes two passes differ.
+    """
+    for name, module in _modules(model):
+        if module.training:
+            raise ValueError(
+                f"model: {name or 'it'} is in training mode, so dropout may be on; call model.eval() first"
+            )
 
 
 def _modules(model: Any) -> Iterator[tuple[str, torch.nn.Module]]:
@@ -121,15 +128,33 @@ def forward(
     sites = {*keep, *replaced, *destinations} | ({root} if root else set())
     if exchange is not None:
         sites |= {site for site, _ in graph.source_sites}
+    with torch.set_grad_enabled(root is not None):
+        done.logits = logits_at_answers(model, batch, [(site, hook_at(site)) for site in sites])
+    return done
+
+
+def logits_at_answers(
+    model: "HookedModel", batch: Batch, hooks: list[tuple[str, Callable[..., Any]]]
+) -> Float[Tensor, "row d_vocab"]:
+    """A forward pass with hooks, and what it says at the answer positions; with a gradient if they are enabled."""
     asked: dict[str, Any] = {"attention_mask": batch.mask} if batch.padded else {}
     if hasattr(model, "original_model"):
         asked["use_cache"] = False  # transformers would keep keys and values for text that never comes
-    with torch.set_grad_enabled(root is not None):
-        hooks = [(site, hook_at(site)) for site in sites]
-        logits = model.run_with_hooks(batch.tokens, fwd_hooks=hooks, **asked)
-        assert batch.answer_positions is not None
-        done.logits = logits[torch.arange(len(batch), device=logits.device), batch.answer_positions]
-    return done
+    logits = model.run_with_hooks(batch.tokens, fwd_hooks=hooks, **asked)
+    assert batch.answer_positions is not None
+    return logits[torch.arange(len(batch), device=logits.device), batch.answer_positions]
+
+
+def batches_of(n: int, size: int) -> Iterator[slice]:
+    """n pairs, as many of them at a time.
+
+    Raises:
+        ValueError: that is fewer than 1.
+    """
+    if size < 1:
+        raise ValueError(f"rows: got {size}; expected at least 1")
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
 
 
 def weights_out(model: "HookedModel", graph: Graph) -> list[Float[Tensor, "head d_head d_model"]]:

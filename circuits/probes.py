@@ -16,16 +16,13 @@ from circuits.attribution import eap_ig
 from circuits.circuit import Circuit
 from circuits.discovery import Budget, chosen_by, greedy, smallest_circuit
 from circuits.faithfulness import faithfulness_of
-from circuits.graph import Edge, Graph
-from circuits.metrics import Metric, answer_log_prob, answer_loss, kl_from_clean, logit_difference
+from circuits.graph import Edge
+from circuits.metrics import NAMED, Metric
 from circuits.pairs import Pairs, pairs_from_task
 from circuits.scores import EdgeScores
 from probe.probes import Array, Observation, Probe, Row
 from probe.probes.base import check_argument
 from probe.tasks import Task
-
-METRICS = {metric.name: metric for metric in (logit_difference, answer_log_prob, answer_loss, kl_from_clean)}
-"""Metrics by name that circuits are found by."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class _OnPairs(Probe):
 
     def __post_init__(self) -> None:
         check_argument(self.n_pairs >= 2, "n_pairs", self.n_pairs, "2 or more, for an interval")
-        check_argument(self.metric in METRICS, "metric", repr(self.metric), f"one of {', '.join(METRICS)}")
+        check_argument(self.metric in NAMED, "metric", repr(self.metric), f"one of {', '.join(NAMED)}")
         check_argument(self.steps >= 1, "steps", self.steps, "1 or more")
         check_argument(0 < self.level <= 1, "level", self.level, "above 0 and at most 1")
         check_ablation(self.ablation)
@@ -58,7 +55,7 @@ class _OnPairs(Probe):
         return pairs_from_task(task, self.n_pairs, operand=self.operand, subset=self.subset, seed=self.seed)
 
     def _metric(self) -> Metric:
-        return METRICS[self.metric]
+        return NAMED[self.metric]
 
     def _scores(self, observation: Observation, pairs: Pairs) -> EdgeScores:
         attribution = partial(eap_ig, steps=self.steps)
@@ -112,7 +109,8 @@ class CircuitFormation(_OnPairs):
     ``edge_score``    by edge, of all that are in either circuit
     ``in_circuit``    by edge of these: 1 if it is in the one found at this step, else 0
 
-    The array ``circuit_edge_scores`` [source, destination] has the scores of all edges.
+    The array ``circuit_edge_scores`` [source, destination] has the scores of all edges; its attributes name its rows
+    (``sources``) and columns (``destinations``).
 
     Args:
         n_pairs, operand, subset, metric, ablation, level, steps, seed: as of ``final_circuit``; give both the same.
@@ -170,10 +168,16 @@ def _with_edges(scores: EdgeScores, edges: list[Edge]) -> Circuit:
 
 
 def _labelled(scores: EdgeScores) -> xr.DataArray:
-    graph: Graph = scores.graph
+    # names are attributes: zarr has no settled format for coordinates that are texts
+    graph = scores.graph
     return xr.DataArray(
         scores.values.astype(np.float32),
         dims=("source", "destination"),
-        coords={"source": list(graph.source_names), "destination": list(graph.destination_names)},
-        attrs={"metric": scores.metric, "method": scores.method, "ablation": scores.ablation},
+        attrs={
+            "sources": list(graph.source_names),
+            "destinations": list(graph.destination_names),
+            "metric": scores.metric,
+            "method": scores.method,
+            "ablation": scores.ablation,
+        },
     )

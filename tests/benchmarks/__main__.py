@@ -4,7 +4,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import capture, circuits, corpus, linear, memorization, start, structure, training
+from tests.benchmarks import capture, circuits, corpus, linear, memorization, patching, start, structure, training
 
 
 def main() -> None:
@@ -13,7 +13,14 @@ def main() -> None:
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for row in [*training.rows(device), *capture.rows(device), *structure.rows(device)]:
             table.add_row(*row, device)
-    for row in [*linear.rows(), *circuits.rows(), *memorization.rows(), *corpus.rows(), *start.rows()]:
+    for row in [
+        *linear.rows(),
+        *circuits.rows(),
+        *patching.rows(),
+        *memorization.rows(),
+        *corpus.rows(),
+        *start.rows(),
+    ]:
         table.add_row(*row, "cpu")
     Console(width=110).print(table)
 

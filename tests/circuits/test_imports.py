@@ -18,5 +18,5 @@ def test_every_name_is_there():
         assert getattr(circuits, name).__name__ == name if isinstance(getattr(circuits, name), type) else True
     assert set(circuits.__all__) <= set(dir(circuits))
     assert circuits.__all__ == sorted(circuits.__all__)
-    with pytest.raises(AttributeError, match="it offers Circuit, Edge"):
+    with pytest.raises(AttributeError, match="it offers Budget, Circuit, Edge"):
         _ = circuits.nothing

@@ -1,0 +1,86 @@
+"""What the commands ask alike: which checkpoint, which pairs, which metric; and the same things made of it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from circuits.metrics import Metric
+    from circuits.pairs import Pairs
+    from probe.suites import Checkpoint
+
+Model = Annotated[str | None, typer.Option("--model", help="Which model; needed where the suite has several.")]
+Step = Annotated[int | None, typer.Option("--step", help="Which training step; the last, if not given.")]
+PairsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--pairs",
+        metavar="FILE",
+        help="JSON lines with clean, corrupted, answer, and perhaps wrong; made from the model's task, if not given.",
+    ),
+]
+NumberOfPairs = Annotated[int, typer.Option("--n-pairs", min=2, help="Pairs drawn from the task; of a file, all.")]
+Operand = Annotated[int, typer.Option("--operand", min=0, max=1, help="Of a task, which operand differs: 0 or 1.")]
+Subset = Annotated[str, typer.Option("--subset", help="Of a task, which questions, such as train or test.")]
+MetricName = Annotated[
+    str, typer.Option("--metric", help="logit_difference, answer_log_prob, answer_loss or kl_from_clean.")
+]
+AblationName = Annotated[
+    str | None,
+    typer.Option("--ablation", help="What ablated edges carry: corrupted, resample, mean or zero."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Of all that is drawn.")]
+
+
+def checkpoint_of(address: str, model: str | None, step: int | None) -> "Checkpoint":
+    """The checkpoint that is meant.
+
+    Raises:
+        ValueError: the suite has several models and none is named, or has no such model or step.
+    """
+    from probe.suites import open_suite
+
+    suite = open_suite(address)
+    names = list(suite.by_name)
+    if model is None and len(names) > 1:
+        raise ValueError(f"model: {address} has several; expected --model and one of {', '.join(names)}")
+    name = names[0] if model is None else model
+    if name not in suite.by_name:
+        raise ValueError(f"model: got {name!r}; expected one of {', '.join(names)}")
+    steps = suite.by_name[name].steps()
+    if not steps:
+        raise ValueError(f"model: {name} has no checkpoints")
+    return suite[name, steps[-1] if step is None else step]
+
+
+def pairs_of(at: "Checkpoint", file: str | None, n: int, operand: int, subset: str, seed: int) -> "Pairs":
+    """The contrast pairs that are meant.
+
+    Raises:
+        ValueError: the model has neither a task nor a tokenizer to read a file with, or as of ``pairs_from_task`` and
+            ``pairs_from_jsonl``.
+    """
+    from circuits.pairs import pairs_from_jsonl, pairs_from_task
+
+    if file is not None:
+        tokenizer = at.model.tokenizer()
+        if tokenizer is None:
+            raise ValueError(f"pairs: {at.model.name} has no tokenizer to read {file} with")
+        return pairs_from_jsonl(file, tokenizer)
+    if at.model.task is None:
+        raise ValueError(f"pairs: {at.model.name} says nothing of a task; expected --pairs and a file")
+    # so that all are taken where there are no more, without asking first how many have a partner
+    every = pairs_from_task(at.model.task, operand=operand, subset=subset, seed=seed)
+    return every if len(every) <= n else pairs_from_task(at.model.task, n, operand=operand, subset=subset, seed=seed)
+
+
+def metric_of(name: str) -> "Metric":
+    """
+    Raises:
+        ValueError: there is none of this name.
+    """
+    from circuits.metrics import NAMED
+
+    if name not in NAMED:
+        raise ValueError(f"metric: got {name!r}; expected one of {', '.join(NAMED)}")
+    return NAMED[name]
