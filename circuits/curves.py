@@ -104,7 +104,7 @@ class FaithfulnessCurve:
 
         table = self.to_frame()
         title = f"{self.method}, {self.metric} of {len(self.whole)} pairs<br>ablation: {self.ablation}"
-        plot = figure(360, title={"text": title, "font": {"size": 13}})
+        plot = figure(400, title={"text": title, "font": {"size": 13}}, legend={"y": -0.2, "yref": "paper"})
         off = {"array": table["high"] - table["faithfulness"], "arrayminus": table["faithfulness"] - table["low"]}
         plot.add_trace(
             go.Scatter(

@@ -66,14 +66,15 @@ class Formation:
             ("final edges that have entered (share)", entered, "#D55E00", "dashdot"),
         )
         title = f"{model}: {len(edges)} edges of the final circuit"
-        plot = figure(380, title={"text": title, "font": {"size": 13}})
+        plot = figure(440, title={"text": title, "font": {"size": 13}}, legend={"y": -0.2, "yref": "paper"})
         for name, values, color, dash in curves:
             plot.add_trace(
                 go.Scatter(x=rows["step"], y=values, name=name, mode="lines", line={"color": color, "dash": dash})
             )
-        for date, name in (("memorized_step", "memorized"), ("generalized_step", "generalized")):
-            if np.isfinite(dates[date]):
-                plot.add_vline(x=dates[date], line={"color": MUTED, "width": 1}, annotation={"text": name})
+        marked = {name: dates[f"{name}_step"] for name in ("memorized", "generalized")}
+        for step in {step for step in marked.values() if np.isfinite(step)}:
+            name = " and ".join(name for name in marked if marked[name] == step)
+            plot.add_vline(x=step, line={"color": MUTED, "width": 1}, annotation={"text": name})
         plot.update_xaxes(title={"text": "training step"})
         plot.update_yaxes(title={"text": "share (faithfulness cut at -0.5 and 1.5)"})
         return plot

@@ -27,6 +27,7 @@ def native_bridge(arch: Architecture, weights: Mapping[str, Tensor]) -> Transfor
             d_vocab_out=arch.d_vocab_out,
             act_fn=arch.activation,
             normalization_type=arch.normalization,
+            attn_only=arch.attn_only,
         ),
         dtype=weights["embed.W_E"].dtype,
     )
@@ -39,11 +40,12 @@ def native_bridge(arch: Architecture, weights: Mapping[str, Tensor]) -> Transfor
             theirs[f"{at}.attn.{x.lower()}.bias"] = _or_zeros(ours, f"attn.b_{x}", arch.n_heads * arch.d_head)
         theirs[f"{at}.attn.o.weight"] = rearrange(ours["attn.W_O"], "h e d -> d (h e)")
         theirs[f"{at}.attn.o.bias"] = _or_zeros(ours, "attn.b_O", arch.d_model)
-        theirs[f"{at}.mlp.in.weight"] = ours["mlp.W_in"].T
-        theirs[f"{at}.mlp.in.bias"] = _or_zeros(ours, "mlp.b_in", ours["mlp.W_in"].shape[1])
-        theirs[f"{at}.mlp.out.weight"] = ours["mlp.W_out"].T
-        theirs[f"{at}.mlp.out.bias"] = _or_zeros(ours, "mlp.b_out", arch.d_model)
-        for norm in ("ln1", "ln2") if arch.normalization else ():
+        if not arch.attn_only:
+            theirs[f"{at}.mlp.in.weight"] = ours["mlp.W_in"].T
+            theirs[f"{at}.mlp.in.bias"] = _or_zeros(ours, "mlp.b_in", ours["mlp.W_in"].shape[1])
+            theirs[f"{at}.mlp.out.weight"] = ours["mlp.W_out"].T
+            theirs[f"{at}.mlp.out.bias"] = _or_zeros(ours, "mlp.b_out", arch.d_model)
+        for norm in ("ln1", "ln2")[: 2 - arch.attn_only] if arch.normalization else ():
             theirs[f"{at}.{norm}.weight"], theirs[f"{at}.{norm}.bias"] = ours[f"{norm}.w"], ours[f"{norm}.b"]
     if arch.normalization:
         theirs["ln_final.weight"], theirs["ln_final.bias"] = weights["ln_final.w"], weights["ln_final.b"]

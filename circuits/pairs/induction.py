@@ -1,6 +1,7 @@
 """Repeated random tokens: what follows can only be told from what followed before (Olsson et al. 2022)."""
 
 import numpy as np
+from jaxtyping import Int
 
 from circuits.pairs.contrast import Pairs
 
@@ -34,8 +35,29 @@ def repeated_tokens(n: int, length: int, d_vocab: int, *, bos: int | None = None
     rows = np.stack([drawn.choice(allowed, length + 1, replace=False) for _ in range(n)])
     sequence, other = rows[:, :length], rows[:, length]
     clean = np.concatenate([sequence, sequence[:, :-1]], axis=1)
-    corrupted = clean.copy()
-    corrupted[:, length - 1] = other
     if bos is not None:
-        clean, corrupted = (np.insert(question, 0, bos, axis=1) for question in (clean, corrupted))
-    return Pairs(clean, corrupted, sequence[:, -1], d_vocab, other)
+        clean = np.insert(clean, 0, bos, axis=1)
+    return with_another_last(clean, clean.shape[1] - length, sequence[:, -1], other, d_vocab)
+
+
+def with_another_last(
+    clean: Int[np.ndarray, "pair position"],
+    last_of_first: Int[np.ndarray, " pair"] | int,
+    answers: Int[np.ndarray, " pair"],
+    others: Int[np.ndarray, " pair"],
+    d_vocab: int,
+    lengths: Int[np.ndarray, " pair"] | None = None,
+) -> Pairs:
+    """Questions that end before the last token of a second copy, with another last token of the first copy.
+
+    Args:
+        clean: questions that end with ``r1 ... rL r1 ... rL-1``, padded on the right.
+        last_of_first: at which position the rL of the first copy is.
+        answers: rL of each.
+        others: what is in its place in the corrupted questions.
+        d_vocab: tokens there are.
+        lengths: tokens of each question; all positions, if not given.
+    """
+    corrupted = clean.copy()
+    corrupted[np.arange(len(clean)), last_of_first] = others
+    return Pairs(clean, corrupted, answers, d_vocab, others, lengths)

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Int
 
 from circuits.pairs.contrast import Pairs
-from probe.tasks import Facts, GroupComposition, ModularArithmetic, Task
+from circuits.pairs.induction import with_another_last
+from probe.tasks import Facts, GroupComposition, ModularArithmetic, RepeatedTokens, Task
 from probe.tasks.arithmetic import Arithmetic
 
 
@@ -16,11 +17,17 @@ def pairs_from_task(task: Task, n: int | None = None, *, operand: int = 0, subse
     The corrupted question is drawn among all there are; its answer is the wrong answer. Answers of several tokens are
     asked for their first: questions end where it is predicted.
 
+    Of repeated sequences the last token is asked for. With operand 0 its first occurrence is another token in the
+    corrupted question, as in ``repeated_tokens``: the contrast is in what is copied. With operand 1 the token before it
+    has changed places, in the first copy, with a token before that, and so is followed by another: the contrast is in
+    where is looked, which is what a previous-token head tells.
+
     Args:
-        task: modular arithmetic, composition in a group, arithmetic on whole numbers, or facts.
+        task: modular arithmetic, composition in a group, arithmetic on whole numbers, facts, or repeated sequences.
         n: pairs, drawn without replacement among the questions that have a partner; all of these, in order of the task,
             if not given.
-        operand: which one differs: 0 the first, 1 the second. Of a fact, 0 is the subject and 1 the relation.
+        operand: which one differs: 0 the first, 1 the second. Of a fact, 0 is the subject and 1 the relation; of a
+            sequence as above, and those of two tokens have no partner with operand 1.
         subset: both questions are of this subset of the task (``task.subsets``).
         seed: of what is drawn.
 
@@ -32,18 +39,16 @@ def pairs_from_task(task: Task, n: int | None = None, *, operand: int = 0, subse
     if subset not in task.subsets:
         raise ValueError(f"subset: got {subset!r}; expected one of {', '.join(task.subsets)}")
     members = np.flatnonzero(task.subsets[subset])
+    drawn = np.random.default_rng(seed)
+    if isinstance(task, RepeatedTokens):
+        return _repeated(task, members, n, operand, subset, drawn)
     answers = task.targets[np.arange(len(task.targets)), task.answer_positions]
     # what the two questions share: all that was asked but the operand that differs
     _, group = np.unique(np.delete(_asked(task), operand, axis=1)[members], axis=0, return_inverse=True)
-    drawn = np.random.default_rng(seed)
     clean, corrupted = _partners(members, group, answers[members], drawn)
-    if n is not None:
-        if not 1 <= n <= len(clean):
-            raise ValueError(f"n: got {n}; expected 1 to {len(clean)}, the questions of {subset!r} that have a partner")
-        chosen = drawn.permutation(len(clean))[:n]
-        clean, corrupted = clean[chosen], corrupted[chosen]
-    if not len(clean):
-        raise ValueError(f"subset: no question of {subset!r} has a partner with another answer; expected some")
+    _check_some(clean, subset)
+    chosen = _chosen(n, len(clean), subset, drawn)
+    clean, corrupted = clean[chosen], corrupted[chosen]
     lengths = task.answer_positions[clean] + 1
     width = int(lengths.max())
     return Pairs(
@@ -54,6 +59,40 @@ def pairs_from_task(task: Task, n: int | None = None, *, operand: int = 0, subse
         answers[corrupted],
         lengths,
     )
+
+
+def _chosen(n: int | None, n_questions: int, subset: str, drawn: np.random.Generator) -> np.ndarray:
+    """Which of the questions that have a partner are taken."""
+    if n is None:
+        return np.arange(n_questions)
+    if not 1 <= n <= n_questions:
+        raise ValueError(f"n: got {n}; expected 1 to {n_questions}, the questions of {subset!r} that have a partner")
+    return drawn.permutation(n_questions)[:n]
+
+
+def _check_some(questions: np.ndarray, subset: str) -> None:
+    if not len(questions):
+        raise ValueError(f"subset: no question of {subset!r} has a partner with another answer; expected some")
+
+
+def _repeated(
+    task: RepeatedTokens, members: np.ndarray, n: int | None, operand: int, subset: str, drawn: np.random.Generator
+) -> Pairs:
+    """Pairs of sequences, of which the last token of the first copy is another, or is elsewhere in it."""
+    members = members[task.sequence_lengths[members] > 1 + operand]  # there has to be an elsewhere
+    _check_some(members, subset)
+    members = members[_chosen(n, len(members), subset, drawn)]
+    clean, lengths, length = task.tokens[members], task.lengths[members], task.sequence_lengths[members]
+    every = np.arange(len(members))
+    answers, last = task.targets[members][every, lengths - 1], lengths - length
+    if operand == 0:
+        own = task.sequences[members]
+        lot = drawn.random((len(members), task.n_tokens))
+        np.put_along_axis(lot, np.where(own < 0, own[:, :1], own), -1.0, axis=1)
+        return with_another_last(clean, last, answers, lot.argmax(1), task.d_vocab, lengths)
+    corrupted, elsewhere = clean.copy(), last - 1 - drawn.integers(1, length - 1)
+    corrupted[every, elsewhere], corrupted[every, last - 1] = clean[every, last - 1], clean[every, elsewhere]
+    return Pairs(clean, corrupted, answers, task.d_vocab, corrupted[every, elsewhere + 1], lengths)
 
 
 def _partners(
@@ -83,7 +122,7 @@ def _partners(
 @singledispatch
 def _asked(task: Task) -> Int[np.ndarray, "example field"]:
     """The two operands of each question, then whatever else is asked."""
-    kinds = "ModularArithmetic, GroupComposition, Multiplication, Addition, Subtraction, Facts"
+    kinds = "ModularArithmetic, GroupComposition, Multiplication, Addition, Subtraction, Facts, RepeatedTokens"
     raise ValueError(f"task: got {type(task).__name__}, which has no operands; expected one of {kinds}")
 
 

@@ -32,6 +32,7 @@ from probe.tasks import (
     Mixture,
     ModularArithmetic,
     Multiplication,
+    RepeatedTokens,
     Subtraction,
     Text,
 )
@@ -62,6 +63,7 @@ _AnyTask = (
     | Biographies
     | Mixture
     | Text
+    | RepeatedTokens
 )
 TaskSpec = Annotated[Annotated[_AnyTask, Field(discriminator="family")], BeforeValidator(_family)]
 
@@ -195,10 +197,11 @@ class TrainedSuite(Strict):
         """``d128``, and whatever else tells the shape from others of the same width."""
         alike = [other for other in self.shapes if other.d_model == shape.d_model]
         letters = {"n_layers": "l", "n_heads": "h", "d_head": "dh", "d_mlp": "m", "activation": "", "normalization": ""}
+        absent = {"normalization": "plain", "d_mlp": 0}
         label = f"d{shape.d_model}"
         for field, letter in letters.items():
             if len({getattr(other, field) for other in alike}) > 1:
-                label += f"-{letter}{getattr(shape, field) or 'plain'}"
+                label += f"-{letter}{getattr(shape, field) or absent[field]}"
         return f"{label}-b{shape.biases:d}" if len({other.biases for other in alike}) > 1 else label
 
 

@@ -21,10 +21,11 @@ class Shape:
         n_layers: transformer blocks, at least 1.
         n_heads: attention heads per block.
         d_head: width of a head; d_model / n_heads if not given.
-        d_mlp: neurons per block; 4 * d_model if not given.
+        d_mlp: neurons per block; 4 * d_model if not given, and None where there are no MLPs.
         activation: ``"relu"`` or ``"gelu"`` (exact, not the tanh approximation).
         normalization: ``None`` or ``"LN"`` (LayerNorm before attention, MLP and unembedding, with scale and shift).
         biases: whether attention, MLP and unembedding have biases.
+        attn_only: whether blocks are attention alone, without an MLP (Elhage et al. 2021).
 
     Raises:
         ValueError: a field is outside what is said above; the message names it.
@@ -40,6 +41,7 @@ class Shape:
     activation: Literal["relu", "gelu"] = "relu"
     normalization: Literal["LN"] | None = None
     biases: bool = False
+    attn_only: bool = False
 
     def __post_init__(self) -> None:
         for field, value in asdict(self).items():
@@ -57,7 +59,9 @@ class Shape:
                     f" the nearest that is is {nearest}, or give d_head"
                 )
             object.__setattr__(self, "d_head", self.d_model // self.n_heads)
-        if self.d_mlp is None:
+        if self.attn_only and self.d_mlp is not None:
+            raise ValueError(f"d_mlp: got {self.d_mlp}; expected none with attn_only, as blocks have no MLP then")
+        if self.d_mlp is None and not self.attn_only:
             object.__setattr__(self, "d_mlp", 4 * self.d_model)
 
 
@@ -99,10 +103,10 @@ class Architecture(Shape):
     def to_dict(self) -> dict[str, Any]:
         """Its fields, from which ``Architecture(**fields)`` makes it again.
 
-        How attention is done is left out where it is the usual way, which is all that training does: so files that
-        were written before there was a choice are equal to those written since.
+        How attention is done, and that blocks have MLPs, is left out where it is the usual way: so files that were
+        written before there was a choice are equal to those written since.
         """
-        usual = {"causal": True, "attention_coefficient": 1.0}
+        usual = {"causal": True, "attention_coefficient": 1.0, "attn_only": False}
         return {field: value for field, value in asdict(self).items() if usual.get(field) != value}
 
     @property
@@ -110,7 +114,6 @@ class Architecture(Shape):
         """Name and shape of every parameter, in the order in which they are drawn and stored."""
         d, h, dh, f = self.d_model, self.n_heads, self.d_head, self.d_mlp
         assert dh is not None
-        assert f is not None
         assert self.d_vocab_out is not None
         shapes: dict[str, tuple[int, ...]] = {"embed.W_E": (self.d_vocab, d), "pos_embed.W_pos": (self.n_ctx, d)}
         for layer in range(self.n_layers):
@@ -120,11 +123,12 @@ class Architecture(Shape):
             block |= {"attn.W_Q": (h, d, dh), "attn.W_K": (h, d, dh), "attn.W_V": (h, d, dh), "attn.W_O": (h, dh, d)}
             if self.biases:
                 block |= {"attn.b_Q": (h, dh), "attn.b_K": (h, dh), "attn.b_V": (h, dh), "attn.b_O": (d,)}
-            if self.normalization:
-                block |= {"ln2.w": (d,), "ln2.b": (d,)}
-            block |= {"mlp.W_in": (d, f), "mlp.W_out": (f, d)}
-            if self.biases:
-                block |= {"mlp.b_in": (f,), "mlp.b_out": (d,)}
+            if f is not None:
+                if self.normalization:
+                    block |= {"ln2.w": (d,), "ln2.b": (d,)}
+                block |= {"mlp.W_in": (d, f), "mlp.W_out": (f, d)}
+                if self.biases:
+                    block |= {"mlp.b_in": (f,), "mlp.b_out": (d,)}
             shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
         if self.normalization:
             shapes |= {"ln_final.w": (d,), "ln_final.b": (d,)}

@@ -66,8 +66,11 @@ class CompactWeights:
             **_sizes(named),
             "biases": any(bias in ends for family in _BIASES for bias in family),
             "normalization": "LN" if any(".ln" in name or name.startswith("ln_final.") for name in named) else None,
+            "attn_only": any(".attn." in name for name in named) and not any(".mlp." in name for name in named),
         }
         told |= fields
+        if told["attn_only"] and "d_mlp" not in fields:
+            told["d_mlp"] = None
         bare_norm = told["normalization"] == "LNPre"
         arch = Architecture(**told | {"normalization": "LN"} if bare_norm else told)
         absent = [bias for family in _BIASES if ends.isdisjoint(family) for bias in family]

@@ -18,7 +18,10 @@ Config = Mapping[str, Any] | str | None
 """A config, a path or URL of a JSON file with one, or None where all is to be told from the weights."""
 
 _OURS = tuple(field.name for field in fields(Architecture))
-_KINDS: dict[str, tuple[type, ...]] = {"biases": (bool,), "causal": (bool,), "attention_coefficient": (float, int)}
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("biases", "causal", "attn_only"), (bool,)),
+    "attention_coefficient": (float, int),
+}
 _KIND_NAMES = {int: "a whole number", bool: "true or false", float: "a number"}
 
 _RENAMED = {"act_fn": "activation", "normalization_type": "normalization"}
@@ -42,7 +45,7 @@ _ONE_WAY: dict[str, tuple[Any, ...]] = {
     "per_layer_num_key_value_heads": (None,),
 } | dict.fromkeys(
     (
-        *("attn_only", "gated_mlp", "parallel_attn_mlp", "final_rms", "uses_rms_norm", "rmsnorm_uses_offset"),
+        *("gated_mlp", "parallel_attn_mlp", "final_rms", "uses_rms_norm", "rmsnorm_uses_offset"),
         *("scale_attn_by_inverse_layer_idx", "use_local_attn", "use_qk_norm", "post_embedding_ln"),
         *("use_normalization_before_and_after", "load_in_4bit", "is_stateful", "is_multimodal"),
         *("is_audio_model", "is_visual_model"),
@@ -139,6 +142,8 @@ def compact_fields(config: Mapping[str, Any]) -> dict[str, Any]:
             if type(value) not in kinds:
                 wrong.append(f"{field}: got {value!r}; expected {_KIND_NAMES[kinds[0]]}")
             found[name] = value
+    if found.get("attn_only"):
+        found.pop("d_mlp", None)  # which TransformerLens writes all the same
     if unknown:
         wrong.append(f"{', '.join(unknown)}: no such field of ours nor of TransformerLens; ours are {', '.join(_OURS)}")
     if wrong:

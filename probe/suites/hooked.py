@@ -69,6 +69,7 @@ class HookedTransformer(HookedRootModule):
             act_fn=arch.activation,
             normalization_type=arch.normalization,
             attention_dir="causal" if arch.causal else "bidirectional",
+            attn_only=arch.attn_only,
             architecture="grokscope",
         )
         self.embed = _Embedding(arch, "embed.")
@@ -172,12 +173,15 @@ class _Block(nn.Module):
         self.hook_k_input = HookPoint()
         self.hook_v_input = HookPoint()
         self.hook_attn_out = HookPoint()
-        self.hook_resid_mid = HookPoint()
-        self.hook_mlp_in = HookPoint()
-        self.hook_mlp_out = HookPoint()
         self.hook_resid_post = HookPoint()
         self.ln1 = _LayerNorm(arch, f"{prefix}ln1.") if arch.normalization else nn.Identity()
         self.attn = _Attention(arch, f"{prefix}attn.")
+        self.attn_only = arch.attn_only
+        if arch.attn_only:
+            return
+        self.hook_resid_mid = HookPoint()
+        self.hook_mlp_in = HookPoint()
+        self.hook_mlp_out = HookPoint()
         self.ln2 = _LayerNorm(arch, f"{prefix}ln2.") if arch.normalization else nn.Identity()
         self.mlp = _MLP(arch, f"{prefix}mlp.")
 
@@ -194,7 +198,10 @@ class _Block(nn.Module):
         # cache keeps: [batch, position, d_model], whichever other hooks are attached.
         shared = self.ln1(resid_pre)
         inputs = [shared if x is None else x for x in own]
-        resid_mid = self.hook_resid_mid(resid_pre + self.hook_attn_out(self.attn(*inputs, attention_mask)))
+        resid_mid = resid_pre + self.hook_attn_out(self.attn(*inputs, attention_mask))
+        if self.attn_only:
+            return self.hook_resid_post(resid_mid)
+        resid_mid = self.hook_resid_mid(resid_mid)
         # a tensor of its own, as for the heads: else the gradient there would be that of all that read the stream
         mlp_in = resid_mid.clone() if self.hook_mlp_in.has_hooks() else resid_mid
         mlp_out = self.hook_mlp_out(self.mlp(self.ln2(self.hook_mlp_in(mlp_in))))

@@ -8,6 +8,7 @@
 ``facts``       random facts about made-up subjects, in several phrasings
 ``biographies`` people's attributes told in biographies and asked by questions
 ``text``        a corpus, packed into sequences
+``sequences``   random sequences that are repeated
 ``mixture``     tasks blended into one training stream
 ``frequency``   how often facts are shown, and which are held out
 """
@@ -19,6 +20,7 @@ from probe.tasks.frequency import Duplicated, OperandWeights, Table, Uniform, Zi
 from probe.tasks.groups import GroupComposition
 from probe.tasks.mixture import Mixture, Part
 from probe.tasks.modular import ModularArithmetic
+from probe.tasks.sequences import RepeatedTokens
 from probe.tasks.task import NOT_SCORED, Task, task_from_dict, task_to_dict
 from probe.tasks.text import Text
 
@@ -32,6 +34,7 @@ FAMILIES: dict[str, type[Task]] = {
     "biographies": Biographies,
     "mixture": Mixture,
     "text": Text,
+    "repeated": RepeatedTokens,
 }
 """Kinds of tasks, by the ``family`` that batch files and suites call them."""
 
@@ -48,6 +51,7 @@ __all__ = [
     "Multiplication",
     "OperandWeights",
     "Part",
+    "RepeatedTokens",
     "Subtraction",
     "Table",
     "Task",

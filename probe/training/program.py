@@ -71,6 +71,8 @@ def logits(arch: Architecture, weights: Weights, inputs: Inputs) -> Float[Tensor
             z = _attend(q[:, :, list(queried)], k, v, queried)
             resid = resid[:, :, list(queried)]
         resid = resid + _affine(z.flatten(-2), block["attn.W_O"].flatten(1, 2), block.get("attn.b_O"))
+        if arch.attn_only:
+            continue
         hidden = _affine(_normalized(block, "ln2", resid), block["mlp.W_in"], block.get("mlp.b_in"))
         hidden = F.relu(hidden) if arch.activation == "relu" else F.gelu(hidden)
         resid = resid + _affine(hidden, block["mlp.W_out"], block.get("mlp.b_out"))

@@ -240,7 +240,7 @@ def test_defaults_are_written_out_and_read_back_equal():
     assert data["suite"]["shapes"] == [
         {
             **{"d_model": 8, "n_layers": 1, "n_heads": 2, "d_head": 4, "d_mlp": 32, "activation": "relu"},
-            **{"normalization": None, "biases": False},
+            **{"normalization": None, "biases": False, "attn_only": False},
         }
     ]
     assert data["suite"]["source"] == "train"

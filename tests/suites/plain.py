@@ -71,7 +71,11 @@ def plain_forward(
         z = at(f"{b}.attn.hook_z", torch.stack([pattern[:, h] @ of_head["v"][h] for h in heads], dim=2))
         results = torch.stack([z[:, :, h] @ w[f"{b}.attn.W_O"][h] for h in heads], dim=2)
         attn_out = at(f"{b}.attn.hook_result", results).sum(2) + bias(f"{b}.attn.b_O", (arch.d_model,))
-        resid = at(f"{b}.hook_resid_mid", resid + at(f"{b}.hook_attn_out", attn_out))
+        resid = resid + at(f"{b}.hook_attn_out", attn_out)
+        if arch.attn_only:
+            resid = at(f"{b}.hook_resid_post", resid)
+            continue
+        resid = at(f"{b}.hook_resid_mid", resid)
         mlp_in = norm(f"{b}.ln2", at(f"{b}.hook_mlp_in", resid))
         pre = at(f"{b}.mlp.hook_pre", mlp_in @ w[f"{b}.mlp.W_in"] + bias(f"{b}.mlp.b_in", (arch.d_mlp,)))
         active = pre.clamp(min=0) if arch.activation == "relu" else pre * (1 + torch.erf(pre / 2**0.5)) / 2

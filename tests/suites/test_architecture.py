@@ -38,6 +38,7 @@ def test_initial_weights_have_the_published_scale_and_follow_the_seed():
         ({"n_heads": 0}, "n_heads: got 0; expected at least 1"),
         ({"d_mlp": 0}, "d_mlp: got 0"),
         ({"activation": "tanh"}, "activation: got 'tanh'; expected 'relu' or 'gelu'"),
+        ({"attn_only": True, "d_mlp": 8}, "d_mlp: got 8; expected none with attn_only"),
         ({"normalization": "RMS"}, "normalization: got 'RMS'; expected null or 'LN'"),
     ],
 )
@@ -55,6 +56,16 @@ def test_the_usual_attention_is_not_written_down():
     assert (other.to_dict()["causal"], other.to_dict()["attention_coefficient"]) == (False, 0.0)
     for arch in (usual, other):
         assert Architecture(**arch.to_dict()) == arch
+
+
+def test_blocks_without_mlps_have_no_weights_of_them_nor_of_the_norm_before():
+    arch = Architecture(d_vocab=5, n_ctx=3, d_model=8, n_layers=2, normalization="LN", biases=True, attn_only=True)
+    assert arch.d_mlp is None
+    assert not [name for name in arch.shapes if "mlp" in name or "ln2" in name]
+    assert arch.n_params_without_embeddings == 2 * (4 * 8 * 8 + 4 * 8 + 2 * 8) + 2 * 8
+    assert arch.to_dict()["attn_only"] is True
+    assert Architecture(**arch.to_dict()) == arch
+    assert "attn_only" not in Architecture(d_vocab=5, n_ctx=3).to_dict()
 
 
 @pytest.mark.parametrize("c", [-0.1, 1.5, float("nan")])

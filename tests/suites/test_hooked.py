@@ -17,6 +17,12 @@ ARCHITECTURES = [
     )
     for layers, norm, biases, act in itertools.product((1, 2), (None, "LN"), (False, True), ("relu", "gelu"))
 ]
+WITHOUT_MLPS = [
+    Architecture(
+        d_vocab=11, n_ctx=4, d_model=8, n_heads=2, n_layers=2, normalization=norm, biases=biases, attn_only=True
+    )
+    for norm, biases in itertools.product((None, "LN"), (False, True))
+]
 ARCH = Architecture(d_vocab=11, n_ctx=4, d_model=8, n_heads=2, n_layers=2, normalization="LN", biases=True)
 TOKENS = torch.randint(11, (6, 4), generator=torch.Generator().manual_seed(0))
 
@@ -25,7 +31,7 @@ def hooked(arch=ARCH, seed=0):
     return HookedTransformer.with_weights(arch, noisy_weights(arch, seed))
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES, ids=str)
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, *WITHOUT_MLPS], ids=str)
 def test_logits_are_those_of_the_plain_definition_and_of_the_native_bridge(arch):
     weights = noisy_weights(arch)
     logits = HookedTransformer.with_weights(arch, weights)(TOKENS)
@@ -109,7 +115,7 @@ def test_hook_names_are_transformer_lens_names(norm):
     assert all(point.name == name for name, point in hooked(arch).hook_dict.items())
 
 
-@pytest.mark.parametrize("arch", [ARCHITECTURES[0], ARCH], ids=str)
+@pytest.mark.parametrize("arch", [ARCHITECTURES[0], ARCH, WITHOUT_MLPS[3]], ids=str)
 def test_activations_are_the_plain_ones_whichever_are_asked_for(arch):
     weights = noisy_weights(arch)
     model = HookedTransformer.with_weights(arch, weights)

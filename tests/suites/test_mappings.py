@@ -217,7 +217,8 @@ def test_a_transformer_lens_config_is_read_as_ours(tmp_path):
         {**TL_CONFIG, "attention_dir": "bidirectional", "n_key_value_heads": 2, "tokenizer_name": "x"}
     )
     expected = {**ARCH.to_dict(), "activation": "gelu", "causal": False}
-    assert told == {name: value for name, value in expected.items() if name not in ("biases", "d_vocab_out")}
+    expected = {name: value for name, value in expected.items() if name not in ("biases", "d_vocab_out")}
+    assert told == {**expected, "attn_only": False}
     assert compact_fields(ARCH.to_dict()) == ARCH.to_dict()
     (tmp_path / "cfg.json").write_text('{"d_model": 8, "act_fn": "relu"}')
     assert compact_fields(read_config(str(tmp_path / "cfg.json"))) == {"d_model": 8, "activation": "relu"}
@@ -234,7 +235,7 @@ def test_a_transformer_lens_config_is_read_as_ours(tmp_path):
         ({"attention_dir": "casual"}, "attention_dir: got 'casual'; expected 'causal' or 'bidirectional'"),
         ({"positional_embedding_type": "rotary"}, "positional_embedding_type: got 'rotary'; expected 'standard'"),
         ({"parallel_attn_mlp": True}, "parallel_attn_mlp: got True; expected False or None"),
-        ({"attn_only": True}, "attn_only: got True; expected False or None"),
+        ({"attn_only": 1}, "attn_only: got 1; expected true or false"),
         ({"gated_mlp": True}, "gated_mlp: got True; expected False or None"),
         ({"use_local_attn": True}, "use_local_attn: got True; expected False or None"),
         ({"use_attn_scale": False}, "use_attn_scale: got False; expected True"),
@@ -267,6 +268,22 @@ def test_a_config_file_that_is_none(tmp_path):
     ):
         with pytest.raises(ValueError, match=f"config: .*{says}"):
             read_config(str(tmp_path / f"{name}.json"))
+
+
+@pytest.mark.parametrize("layout", ["transformerlens", "early"])
+def test_a_model_without_mlps_is_told_from_its_weights_or_its_config(layout):
+    arch = Architecture(d_vocab=11, n_ctx=4, d_model=8, n_heads=2, d_head=3, n_layers=2, attn_only=True)
+    weights = noisy_weights(arch)
+    stored = LAYOUTS[layout](arch, weights)
+    shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
+    config = vars(HookedTransformer(arch).cfg)  # which has a d_mlp all the same
+    assert config["d_mlp"]
+    for fields in ({}, {"attn_only": True}, compact_fields(config), compact_fields(arch.to_dict())):
+        found = CompactWeights.of(layout, shapes, fields)
+        assert found.arch == arch
+        assert set(found.stored) == set(found.named(stored))
+        for name, weight in found.weights(found.named(stored)).items():
+            assert (weight == weights[name]).all()
 
 
 def test_compact_weights_need_no_values():

@@ -15,6 +15,10 @@ ARCHITECTURES = [
     )
     for n_layers, norm, biases, activation in itertools.product((1, 2), (None, "LN"), (False, True), ("relu", "gelu"))
 ]
+WITHOUT_MLPS = [
+    Architecture(d_vocab=11, n_ctx=5, d_model=16, n_layers=n_layers, normalization="LN", biases=True, attn_only=True)
+    for n_layers in (1, 2)
+]
 
 
 def perturbed_weights(arch, seed):
@@ -28,7 +32,7 @@ def stacked(members):
     return {name: torch.stack([weights[name] for weights in members]) for name in members[0]}
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES, ids=str)
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, *WITHOUT_MLPS], ids=str)
 @pytest.mark.parametrize("scored", [(4,), (1, 3), (0, 1, 2, 3, 4)])
 @pytest.mark.parametrize("n_examples", [30, 2], ids=["table is smaller", "table is larger"])
 def test_logits_are_those_of_the_native_bridge(arch, scored, n_examples):
