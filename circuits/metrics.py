@@ -184,8 +184,8 @@ def _place(order: Tensor, answers: Tensor, asked: Asked, name: str) -> Tensor:
     return found.int().argmax(1)
 
 
-def restricted_loss(
-    p: int, frequencies: Sequence[int], class_means: Float[Tensor, " answer"], name: str = "restricted_loss"
+def key_frequency_loss(
+    p: int, frequencies: Sequence[int], class_means: Float[Tensor, " answer"], name: str = "key_frequency_loss"
 ) -> Metric:
     """Loss of a sum modulo p from the part of the logits that turns at key frequencies, pair by pair.
 
@@ -193,11 +193,11 @@ def restricted_loss(
     sin(w_k c) as functions of the answer c is kept, w_k = 2 pi k / p; the means are added again, and all else is left
     out of the softmax. In nats; a smaller loss means that the key frequencies do it.
 
-    That of ``probe.measures.fourier`` (Nanda et al. 2023, arXiv 2301.05217) keeps functions of the *question*,
-    cos w_k(a + b), for which it needs the logits of all p^2 questions at once. Over these the two have the same mean if
-    the centred logits are a function of a + b - c, as the algorithm makes them, or any function of a + b and c that
-    pairs no key frequency of the one with another of the other. Elsewhere they differ: what here is kept of a single
-    pair may have another frequency in a + b, or depend on a - b.
+    It is not the restricted loss of ``probe.measures.fourier`` (Nanda et al. 2023, arXiv 2301.05217), which keeps
+    functions of the *question*, cos w_k(a + b), and for that needs the logits of all p^2 questions at once. Over these
+    the two have the same mean if the centred logits are a function of a + b - c, as the algorithm makes them, or any
+    function of a + b and c that pairs no key frequency of the one with another of the other. In a trained model they
+    are far apart: what is kept here of a pair may have any frequency in a + b, or depend on a - b.
 
     Args:
         p: modulus.

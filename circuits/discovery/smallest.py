@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ONE_BY_ONE = 32
 """Up to so many edges every budget is tried; then each is by a tenth larger than the last."""
+_ROUNDING = 1e-5
 
 
 def smallest_circuit(
@@ -58,7 +59,7 @@ def smallest_circuit(
         raise ValueError(f"scores: they are of {scores.graph}; the model's graph is {runs.graph}")
     every = runs.graph.mask
     whole, none = runs.values(every & ~np.stack([every, np.zeros_like(every)]))[0]
-    if whole.mean() == none.mean():
+    if abs(whole.mean() - none.mean()) <= _ROUNDING * np.abs(whole).mean():
         raise ValueError(
             f"metric: {metric.name} is {whole.mean():.4g} on average whether all edges are ablated or none; expected"
             " a difference that a circuit could make"

@@ -1,4 +1,4 @@
-"""Metrics about an order of tokens and about key frequencies, against sums written out and against the cube's losses."""
+"""Metrics about an order of tokens and about key frequencies, against sums written out and the losses of the cube."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from circuits.metrics import Asked, greater_than, restricted_loss
+from circuits.metrics import Asked, greater_than, key_frequency_loss
 from probe.measures.fourier import progress
 
 
@@ -56,7 +56,7 @@ def loss_of(cube, keys=KEYS):
     """The metric on all questions, with a token more than there are answers."""
     cube = torch.as_tensor(cube)
     logits = torch.cat([cube.flatten(0, 1), torch.full((P * P, 1), 50.0)], 1)
-    metric = restricted_loss(P, keys, cube.mean((0, 1)))
+    metric = key_frequency_loss(P, keys, cube.mean((0, 1)))
     return metric(logits, asked(logits, SUM.ravel())).reshape(P, P)
 
 
@@ -72,7 +72,7 @@ def cube_of(seed=0):
 
 
 @pytest.mark.parametrize("keys", [[1], [2, 5], [1, 2, 3, 4, 5]])
-def test_restricted_loss_is_that_of_the_cube_where_logits_are_of_a_plus_b_less_c(keys):
+def test_the_loss_is_the_restricted_loss_of_the_cube_where_logits_are_of_a_plus_b_less_c(keys):
     for seed in range(3):
         assert loss_of(cube_of(seed), keys).mean().item() == pytest.approx(loss_of_cube(cube_of(seed), keys), rel=1e-9)
 
@@ -80,9 +80,8 @@ def test_restricted_loss_is_that_of_the_cube_where_logits_are_of_a_plus_b_less_c
 def test_and_of_any_function_of_a_plus_b_and_c_within_key_frequencies():
     drawn = np.random.default_rng(1)
     phases = drawn.normal(size=(5, 5, 2, 2))
-    waves = np.array(
-        [[np.cos(2 * np.pi * k * np.arange(P) / P), np.sin(2 * np.pi * k * np.arange(P) / P)] for k in range(1, 6)]
-    )
+    angles = 2 * np.pi * np.outer(np.arange(1, 6), np.arange(P)) / P
+    waves = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     key = np.array([False, True, False, False, True])
     phases[key[:, None] != key] = 0
     cube = np.einsum("klij,kis,ljc->sc", phases, waves, waves)[SUM]
@@ -93,11 +92,11 @@ def test_and_of_any_function_of_a_plus_b_and_c_within_key_frequencies():
     assert abs(loss_of(mixed).mean().item() - loss_of_cube(mixed)) > 0.01
 
 
-def test_restricted_loss_depends_on_no_other_frequency_and_no_other_token():
-    cube, other = torch.as_tensor(cube_of()), torch.arange(P) * 2 * torch.pi * 3 / P
+def test_the_loss_depends_on_no_other_frequency_and_no_other_token():
+    cube, other = torch.as_tensor(cube_of()), torch.arange(P).double() * 2 * torch.pi * 3 / P
     moved = cube.clone()
     moved[3, 4] += 7 * torch.cos(other) + 3
-    metric = restricted_loss(P, KEYS, cube.mean((0, 1)))
+    metric = key_frequency_loss(P, KEYS, cube.mean((0, 1)))
     one, two = (
         metric(torch.cat([rows, torch.full((1, 1), extra)], 1), asked(rows, [7]))
         for rows, extra in ((cube[3, 4][None], 0.0), (moved[3, 4][None], 30.0))
@@ -115,7 +114,7 @@ def test_even_moduli_have_a_frequency_without_a_sine():
     cube = (-1.0) ** np.add.outer(np.add.outer(np.arange(4), np.arange(4)), np.arange(4))
     logits = torch.as_tensor(cube.reshape(16, 4))
     answers = np.add.outer(np.arange(4), np.arange(4)).ravel() % 4
-    found = restricted_loss(4, [2], logits.mean(0))(logits, asked(logits, answers))
+    found = key_frequency_loss(4, [2], logits.mean(0))(logits, asked(logits, answers))
     expected = -np.log(np.e / (2 * np.e + 2 / np.e))
     assert found.tolist() == pytest.approx([expected] * 16)
 
@@ -123,7 +122,7 @@ def test_even_moduli_have_a_frequency_without_a_sine():
 def test_what_is_refused():
     logits = torch.zeros(2, 4)
     for tokens in ([], [1], [1, 1], [-1, 2]):
-        with pytest.raises(ValueError, match="tokens: got .*; expected two or more, each once"):
+        with pytest.raises(ValueError, match=r"tokens: got .*; expected two or more, each once"):
             greater_than(tokens)
     with pytest.raises(ValueError, match="line between two answers; expected pairs with wrong_answers"):
         greater_than([0, 1])(logits, asked(logits, [0, 1]))
@@ -132,10 +131,10 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="pair 6 has the answer 3, which is not among the tokens"):
         greater_than([0, 1])(logits, asked(logits, [0, 3], [1, 1], first=5))
     with pytest.raises(ValueError, match=r"class_means: got shape \[4\]; expected \[5\]"):
-        restricted_loss(5, [1], torch.zeros(4))
+        key_frequency_loss(5, [1], torch.zeros(4))
     with pytest.raises(ValueError, match="frequencies: frequency 3 given, expected 1 to 2"):
-        restricted_loss(5, [3], torch.zeros(5))
+        key_frequency_loss(5, [3], torch.zeros(5))
     with pytest.raises(ValueError, match="tokens: got 4; the model has logits 0 to 3"):
-        restricted_loss(5, [1], torch.zeros(5))(logits, asked(logits, [0, 1]))
+        key_frequency_loss(5, [1], torch.zeros(5))(logits, asked(logits, [0, 1]))
     with pytest.raises(ValueError, match="pair 1 has the answer 3; expected 0 to 2"):
-        restricted_loss(3, [1], torch.zeros(3))(logits, asked(logits, [0, 3]))
+        key_frequency_loss(3, [1], torch.zeros(3))(logits, asked(logits, [0, 3]))
