@@ -11,7 +11,8 @@ setup:
 demo: setup
 	$(BIN)/probe run grokking-demo --out runs/grokking-demo
 
-# One torch thread per process: two test processes that each start a thread per core slow each other down.
+# A worker takes a run of tests and steals from the other when it is done, so that what a file's tests share is mostly made
+# once. One torch thread per process: two test processes that each start a thread per core slow each other down.
 test: export OMP_NUM_THREADS = 1
 test: export MKL_NUM_THREADS = 1
 test: export HF_HUB_OFFLINE = 1
@@ -19,7 +20,7 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy probe circuits scripts
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks

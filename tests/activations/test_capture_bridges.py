@@ -223,7 +223,7 @@ def peaks(folder, out, *shown):
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_checkpoints(tmp_path):
     """Peak over 20 checkpoints within a tenth of that over 2, with models that are large beside the rest."""
-    first = save_neox(tmp_path / "m" / "step0", d_model=384, n_layers=12)
+    first = save_neox(tmp_path / "m" / "step0", d_model=672, n_layers=4)
     for step in range(1, 20):
         (tmp_path / "m" / f"step{step}").symlink_to(first)
     over_two, over_twenty = peaks(tmp_path / "m", tmp_path, (2, 16), (20, 16))
