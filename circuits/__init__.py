@@ -34,11 +34,23 @@ if TYPE_CHECKING:
         agreement,
         answer_log_prob,
         answer_loss,
+        greater_than,
+        key_frequency_loss,
         kl_from_clean,
         logit_difference,
         set_probability,
     )
-    from circuits.pairs import Pairs, pairs_from_jsonl, pairs_from_task, repeated_tokens
+    from circuits.pairs import (
+        Pairs,
+        greater_than_pairs,
+        indirect_object_pairs,
+        number_pairs,
+        pairs_from_jsonl,
+        pairs_from_task,
+        pronoun_pairs,
+        repeated_tokens,
+        year_tokens,
+    )
     from circuits.patched import Patched
     from circuits.patching import patch_activations
     from circuits.path_patching import patch_paths
@@ -72,21 +84,28 @@ _HOME = {
     "faithfulness_curve": "circuits.curves",
     "faithfulness_of": "circuits.faithfulness",
     "formation_of": "circuits.formation",
+    "greater_than": "circuits.metrics",
+    "greater_than_pairs": "circuits.pairs",
     "greedy": "circuits.discovery",
     "greedy_edges": "circuits.discovery",
+    "indirect_object_pairs": "circuits.pairs",
+    "key_frequency_loss": "circuits.metrics",
     "kl_from_clean": "circuits.metrics",
     "largest": "circuits.discovery",
     "logit_difference": "circuits.metrics",
     "minimality": "circuits.faithfulness",
+    "number_pairs": "circuits.pairs",
     "pairs_from_jsonl": "circuits.pairs",
     "pairs_from_task": "circuits.pairs",
     "patch_activations": "circuits.patching",
     "patch_paths": "circuits.path_patching",
+    "pronoun_pairs": "circuits.pairs",
     "pruned": "circuits.discovery",
     "repeated_tokens": "circuits.pairs",
     "set_probability": "circuits.metrics",
     "smallest_circuit": "circuits.discovery",
     "top_edges": "circuits.discovery",
+    "year_tokens": "circuits.pairs",
 }
 
 __all__ = [
@@ -117,21 +136,28 @@ __all__ = [
     "faithfulness_curve",
     "faithfulness_of",
     "formation_of",
+    "greater_than",
+    "greater_than_pairs",
     "greedy",
     "greedy_edges",
+    "indirect_object_pairs",
+    "key_frequency_loss",
     "kl_from_clean",
     "largest",
     "logit_difference",
     "minimality",
+    "number_pairs",
     "pairs_from_jsonl",
     "pairs_from_task",
     "patch_activations",
     "patch_paths",
+    "pronoun_pairs",
     "pruned",
     "repeated_tokens",
     "set_probability",
     "smallest_circuit",
     "top_edges",
+    "year_tokens",
 ]
 
 __getattr__, __dir__ = imported_on_use(__name__, _HOME)

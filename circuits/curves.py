@@ -76,7 +76,13 @@ class FaithfulnessCurve:
         return self._area(lambda f: np.abs(1 - f), confidence, seed)
 
     def control_cpr(self) -> float:
-        """CPR of the mean of the random circuits."""
+        """CPR of the mean of the random circuits.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not self.random.shape[1]:
+            raise ValueError("random: the curve has no random circuits; expected some, by n_random")
         return float(_trapezoids(self.shares, self.control().mean(1)))
 
     def to_frame(self) -> pd.DataFrame:
@@ -97,7 +103,10 @@ class FaithfulnessCurve:
         ).assign(metric=self.metric, ablation=self.ablation, method=self.method)
 
     def figure(self) -> "go.Figure":
-        """Faithfulness over the number of edges, with intervals, beside random circuits."""
+        """Faithfulness over the number of edges, with intervals, beside random circuits.
+
+        The axis is logarithmic, so that a size whose circuit has no edge is not to be seen; its faithfulness is 0.
+        """
         import plotly.graph_objects as go
 
         from probe.report.style import INK, MUTED, figure
@@ -175,8 +184,11 @@ def faithfulness_curve(
         batch_size: pairs at a time; as many as fit, if not given.
 
     Raises:
-        ValueError: as of ``EdgeAblation``; shares are not as said; the scores are of another graph.
+        ValueError: as of ``EdgeAblation``; shares are not as said; the scores are of another graph; or ``n_random`` is
+            negative.
     """
+    if n_random < 0:
+        raise ValueError(f"n_random: got {n_random}; expected at least 0")
     sizes = np.asarray(shares, dtype=np.float64)
     if sizes.ndim != 1 or not len(sizes) or (np.diff(sizes, prepend=0.0) <= 0).any() or sizes[-1] > 1:
         raise ValueError(f"shares: got {list(shares)}; expected numbers above 0 and at most 1, ascending")

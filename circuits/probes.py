@@ -109,8 +109,8 @@ class CircuitFormation(_OnPairs):
     ``edge_score``    by edge, of all that are in either circuit
     ``in_circuit``    by edge of these: 1 if it is in the one found at this step, else 0
 
-    The array ``circuit_edge_scores`` [source, destination] has the scores of all edges; its attributes name its rows
-    (``sources``) and columns (``destinations``).
+    The array ``circuit_edge_scores`` [source, destination] has the scores of all edges, in the order of
+    ``circuits.Graph.of(model)``.
 
     Args:
         n_pairs, operand, subset, metric, ablation, level, steps, seed: as of ``final_circuit``; give both the same.
@@ -152,7 +152,8 @@ class CircuitFormation(_OnPairs):
             edge = str(scores.graph.edge(source, destination))
             yield Row("edge_score", float(scores.values[source, destination]), self.metric, edge)
             yield Row("in_circuit", float(mask[source, destination]), self.metric, edge)
-        yield Array("circuit_edge_scores", _labelled(scores))
+        values = scores.values.astype(np.float32)
+        yield Array("circuit_edge_scores", xr.DataArray(values, dims=("source", "destination")))
 
     def _with_ends(self, metric: str, key: str, *ends: float | np.ndarray) -> Iterator[Row]:
         for end, value in zip(("", "_low", "_high"), ends, strict=True):
@@ -165,19 +166,3 @@ def _with_edges(scores: EdgeScores, edges: list[Edge]) -> Circuit:
     for edge in edges:
         mask[scores.graph.place(edge)] = True
     return scores.circuit(mask)
-
-
-def _labelled(scores: EdgeScores) -> xr.DataArray:
-    # names are attributes: zarr has no settled format for coordinates that are texts
-    graph = scores.graph
-    return xr.DataArray(
-        scores.values.astype(np.float32),
-        dims=("source", "destination"),
-        attrs={
-            "sources": list(graph.source_names),
-            "destinations": list(graph.destination_names),
-            "metric": scores.metric,
-            "method": scores.method,
-            "ablation": scores.ablation,
-        },
-    )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Mixture,
         ModularArithmetic,
         Multiplication,
+        RepeatedTokens,
         Subtraction,
         Text,
     )
@@ -38,6 +39,7 @@ _HOME = {
     "Mixture": "probe.tasks",
     "ModularArithmetic": "probe.tasks",
     "Multiplication": "probe.tasks",
+    "RepeatedTokens": "probe.tasks",
     "Subtraction": "probe.tasks",
     "Suite": "probe.suites",
     "Text": "probe.tasks",
@@ -63,6 +65,7 @@ __all__ = [
     "Mixture",
     "ModularArithmetic",
     "Multiplication",
+    "RepeatedTokens",
     "Subtraction",
     "Suite",
     "Text",

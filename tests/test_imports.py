@@ -11,7 +11,7 @@ HEAVY = {"torch", "pandas", "transformer_lens", "xarray", "zarr", "duckdb", "plo
 NOUNS = [
     *("Batch", "Checkpoint", "GroupComposition", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite"),
     *("results", "run", "status", "capture", "few_shot", "open_capture", "stream"),
-    *("Addition", "Biographies", "Facts", "Mixture", "Multiplication", "Subtraction", "Text"),
+    *("Addition", "Biographies", "Facts", "Mixture", "Multiplication", "RepeatedTokens", "Subtraction", "Text"),
 ]
 
 

@@ -82,8 +82,9 @@ def pruned(
 
     Its edges are looked at from the smallest absolute score to the largest, each with all edges ablated that are not in
     the circuit, or no longer, and taken away where that changes the mean of the metric by less than
-    ``budget.threshold``, up or down. What then lies on no path is taken away as well. Ablation is that of the circuit;
-    scores are those of the looks.
+    ``budget.threshold``, up or down. What then lies on no path is looked at once more, all together: where zeros or
+    means are put in, a node that reads nothing may still write what matters. Ablation is that of the circuit; scores
+    are those of the looks.
 
     Args:
         model, pairs, metric, progress: as of ``acdc``.
@@ -97,8 +98,12 @@ def pruned(
     check_graph(runs.graph, circuit)
     ascending = np.argsort(np.abs(circuit.scores), kind="stable")
     order = [divmod(index, runs.graph.n_destinations) for index in circuit.index[ascending].tolist()]
-    kept, scores = _eliminated(runs, circuit.mask, order, _threshold(budget), "pruning", progress)
-    kept = on_paths(runs.graph, kept)
+    threshold = _threshold(budget)
+    kept, scores = _eliminated(runs, circuit.mask, order, threshold, "pruning", progress)
+    bare = on_paths(runs.graph, kept)
+    before, after = runs.values(runs.graph.mask & ~np.stack([kept, bare]))[0].mean(1)
+    if abs(after - before) < threshold:
+        kept = bare
     return _circuit(runs, kept, scores, metric, f"{circuit.method}, pruned", circuit.model_digest, circuit.step)
 
 

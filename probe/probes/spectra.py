@@ -38,6 +38,8 @@ class NeuronLogitSpectrum(Probe):
 
     def measure(self, observation: Observation) -> Iterator[Row]:
         last = max(int(name.split(".")[1]) for name in observation.weights if name.startswith("blocks."))
+        if f"blocks.{last}.mlp.W_out" not in observation.weights:
+            raise ValueError("the model has no MLPs, so there is no neuron-logit map; leave the probe out of the batch")
         w_out = observation.weights[f"blocks.{last}.mlp.W_out"].double()
         neuron_logit = w_out @ observation.weights["unembed.W_U"].double()
         form = observation.task.cyclic_form

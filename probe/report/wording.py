@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from probe.tasks import Biographies, Facts, GroupComposition, ModularArithmetic, Task
+from probe.tasks import Biographies, Facts, GroupComposition, ModularArithmetic, RepeatedTokens, Task
 
 _LOG = " (log: discrete logarithm)"
 
@@ -78,6 +78,8 @@ def without_order(task: Task | None) -> str:
         )
     if isinstance(task, Facts | Biographies):
         return "the tokens of random facts have no order to count cycles over"
+    if isinstance(task, RepeatedTokens):
+        return "the tokens of random sequences have no order to count cycles over"
     return ""
 
 
