@@ -60,7 +60,8 @@ def pairs_of(at: "Checkpoint", file: str | None, n: int, operand: int, subset: s
         ValueError: the model has neither a task nor a tokenizer to read a file with, or as of ``pairs_from_task`` and
             ``pairs_from_jsonl``.
     """
-    from circuits.pairs import pairs_from_jsonl, pairs_from_task
+    from circuits.pairs import pairs_from_jsonl
+    from circuits.pairs.tasks import some_pairs_from_task
 
     if file is not None:
         tokenizer = at.model.tokenizer()
@@ -69,9 +70,7 @@ def pairs_of(at: "Checkpoint", file: str | None, n: int, operand: int, subset: s
         return pairs_from_jsonl(file, tokenizer)
     if at.model.task is None:
         raise ValueError(f"pairs: {at.model.name} says nothing of a task; expected --pairs and a file")
-    # so that all are taken where there are no more, without asking first how many have a partner
-    every = pairs_from_task(at.model.task, operand=operand, subset=subset, seed=seed)
-    return every if len(every) <= n else pairs_from_task(at.model.task, n, operand=operand, subset=subset, seed=seed)
+    return some_pairs_from_task(at.model.task, n, operand=operand, subset=subset, seed=seed)
 
 
 def metric_of(name: str) -> "Metric":

@@ -18,7 +18,8 @@ from circuits.discovery import Budget, chosen_by, greedy, smallest_circuit
 from circuits.faithfulness import faithfulness_of
 from circuits.graph import Edge
 from circuits.metrics import NAMED, Metric
-from circuits.pairs import Pairs, pairs_from_task
+from circuits.pairs import Pairs
+from circuits.pairs.tasks import some_pairs_from_task
 from circuits.scores import EdgeScores
 from probe.probes import Array, Observation, Probe, Row
 from probe.probes.base import check_argument
@@ -49,10 +50,7 @@ class _OnPairs(Probe):
         self._pairs(task)
 
     def _pairs(self, task: Task) -> Pairs:
-        every = pairs_from_task(task, operand=self.operand, subset=self.subset, seed=self.seed)
-        if len(every) <= self.n_pairs:
-            return every
-        return pairs_from_task(task, self.n_pairs, operand=self.operand, subset=self.subset, seed=self.seed)
+        return some_pairs_from_task(task, self.n_pairs, operand=self.operand, subset=self.subset, seed=self.seed)
 
     def _metric(self) -> Metric:
         return NAMED[self.metric]

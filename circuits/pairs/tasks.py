@@ -61,6 +61,16 @@ def pairs_from_task(task: Task, n: int | None = None, *, operand: int = 0, subse
     )
 
 
+def some_pairs_from_task(task: Task, most: int, *, operand: int = 0, subset: str = "all", seed: int = 0) -> Pairs:
+    """As ``pairs_from_task``, but all pairs where there are no more than ``most``.
+
+    Raises:
+        ValueError: as of ``pairs_from_task``.
+    """
+    every = pairs_from_task(task, operand=operand, subset=subset, seed=seed)
+    return every if len(every) <= most else pairs_from_task(task, most, operand=operand, subset=subset, seed=seed)
+
+
 def _chosen(n: int | None, n_questions: int, subset: str, drawn: np.random.Generator) -> np.ndarray:
     """Which of the questions that have a partner are taken."""
     if n is None:

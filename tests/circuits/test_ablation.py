@@ -6,7 +6,8 @@ import torch
 
 from circuits import EdgeAblation, Graph, Metric, Pairs, eap, eap_ig, logit_difference
 from circuits import ablated_runs as runs_module
-from circuits.ablation import Ablated
+from circuits.ablation import Ablated, _partners
+from circuits.discovery import on_paths
 from tests.circuits.masked import masked_forward
 from tests.circuits.models import gpt2, llama, neox, ours, random_pairs
 
@@ -225,3 +226,48 @@ def test_integrated_gradients_add_up_under_zero_ablation():
     clean = torch.tensor(pairs.clean)
     ends = [difference(masked_forward(arch, w, clean)[0], pairs, np.arange(4)).mean() for w in (without, weights)]
     assert scores.values[0][graph.mask[0]].sum() == pytest.approx(ends[0] - ends[1], rel=0.05)
+
+
+def test_partners_are_others_of_the_same_length_by_the_seed():
+    lengths = np.repeat([2, 3, 5], [2, 7, 30])
+    tokens = np.ones((39, 5), dtype=int)
+    pairs = Pairs(tokens, tokens, np.ones(39, dtype=int), 11, lengths=lengths)
+    drawn = [_partners(pairs, seed) for seed in range(3)]
+    for partner in drawn:
+        assert (lengths[partner] == lengths).all()
+        assert (partner != np.arange(39)).all()
+        assert sorted(partner) == list(range(39))
+    assert not (drawn[0] == drawn[1]).all()
+    np.testing.assert_array_equal(_partners(pairs, 2), drawn[2])
+    assert len({tuple(_partners(pairs, seed)[2:5]) for seed in range(20)}) > 10
+
+
+@pytest.mark.parametrize("ablation", ["corrupted", "resample"])
+def test_edges_on_no_path_change_nothing_where_other_questions_are_put_in(ablation):
+    model, _, _ = ours(torch.float64, normalization="LN", biases=True)
+    runs = EdgeAblation(model, random_pairs(n=3), logit_difference, ablation=ablation)
+    graph = runs.graph
+    kept = graph.mask & (np.random.default_rng(1).random((12, *graph.mask.shape)) < 0.3)
+    bare = np.stack([on_paths(graph, mask) for mask in kept])
+    assert (kept & ~bare).any((1, 2)).sum() > 6
+    with_, without = runs.values(graph.mask & ~np.stack([kept, bare]))[0]
+    np.testing.assert_allclose(with_, without, rtol=0, atol=1e-10)
+    assert np.ptp(without.mean(1)) > 0.01
+
+
+@pytest.mark.parametrize("make", [lambda: ours()[0], neox, llama], ids=["ours", "neox", "llama"])
+def test_the_model_is_left_as_it_was(make):
+    model, pairs = make(), random_pairs(n=2)
+    parameters = [parameter for module in model.modules() for parameter in module.parameters(recurse=False)]
+    parameters[0].requires_grad_(False)
+    weights = [parameter.detach().clone() for parameter in parameters]
+    runs = EdgeAblation(model, pairs, logit_difference, ablation="mean")
+    runs.values(runs.graph.mask)
+    bad = EdgeAblation(model, pairs, Metric("bad", 1, lambda logits, asked: logits[:, 0] * torch.nan))
+    with pytest.raises(ValueError, match="metric: bad of pair 0 is not finite"):
+        bad.values(bad.graph.mask)
+    assert [parameter.requires_grad for parameter in parameters] == [False] + [True] * (len(parameters) - 1)
+    assert not any(point.fwd_hooks or point.bwd_hooks for point in model.hook_dict.values())
+    assert not getattr(model.cfg, "use_split_qkv_input", False)
+    assert not getattr(model.cfg, "use_hook_mlp_in", False)
+    assert all(torch.equal(one, other) for one, other in zip(parameters, weights, strict=True))

@@ -10,6 +10,7 @@ import torch
 from transformers import Olmo2Config
 
 from circuits import (
+    EdgeAblation,
     Metric,
     Pairs,
     accuracy,
@@ -304,3 +305,39 @@ def test_an_architecture_without_a_hook_point_is_refused():
     model.cfg.per_layer_num_key_value_heads = [1, 2]
     with pytest.raises(ValueError, match="unequal numbers of heads"):
         Graph.of(model)
+
+
+@named
+@pytest.mark.parametrize("ablation", ["mean", "resample"])
+def test_what_other_pairs_write_does_not_depend_on_the_batch(method, ablation):
+    model, pairs = with_ln(), random_pairs(n=5)
+    whole = method(model, pairs, logit_difference, ablation=ablation, per_example=True)
+    divided = method(model, pairs, logit_difference, ablation=ablation, per_example=True, batch_size=2)
+    np.testing.assert_allclose(divided.per_example, whole.per_example, atol=1e-5)
+    assert np.abs(whole.values - method(model, pairs, logit_difference).values).max() > 0.01
+    np.testing.assert_allclose(whole.corrupted, method(model, pairs, logit_difference).corrupted, atol=1e-5)
+
+
+@pytest.mark.parametrize("ablation", ["zero", "mean", "resample"])
+def test_groups_of_sources_are_complete_under_any_ablation(ablation):
+    """Against ablating the edges out of a group together; what is left at 30 steps is a third of that at 10."""
+    model, pairs = ours(torch.float64, biases=True)[0], random_pairs(n=4)
+    few, many = (eap_ig_activations(model, pairs, answer_loss, steps=k, ablation=ablation).values for k in (10, 30))
+    runs = EdgeAblation(model, pairs, answer_loss, ablation=ablation)
+    groups = np.zeros((6, *runs.graph.mask.shape), dtype=bool)
+    for group, (_, rows) in zip(groups[1:], runs.graph.source_sites, strict=True):
+        group[rows] = runs.graph.mask[rows]
+    values = runs.values(groups)[0].mean(1)
+    for group, value in zip(groups[1:], values[1:], strict=True):
+        found = (3 * many[group].sum() - few[group].sum()) / 2
+        assert found == pytest.approx(value - values[0], rel=0.02, abs=2e-3)
+    inputs = [eap_ig(model, pairs, answer_loss, steps=k, ablation=ablation).values[0].sum() for k in (10, 30)]
+    assert (3 * inputs[1] - inputs[0]) / 2 == pytest.approx(values[1] - values[0], rel=0.02, abs=2e-3)
+
+
+def test_ablations_that_cannot_be():
+    model, pairs = ours()[0], random_pairs()
+    with pytest.raises(ValueError, match="ablation: got 'noise'; expected one of"):
+        eap(model, pairs, logit_difference, ablation="noise")
+    with pytest.raises(ValueError, match="pair 0 alone has 5 tokens"):
+        eap_ig(model, random_pairs(n=1), logit_difference, ablation="resample")

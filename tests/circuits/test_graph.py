@@ -291,3 +291,18 @@ def test_a_million_edges_take_no_object_each(monkeypatch):
     assert whole.text(3).count("\n") == 5
     assert len(made) < 10
     assert time.perf_counter() - start < 20
+
+
+@given(graphs())
+@settings(max_examples=25, deadline=None)
+def test_inputs_feed_the_node_that_reads_them(graph):
+    """Heads of keys and values, each the next so many heads."""
+    group = graph.n_heads // graph.n_kv_heads
+    assert graph.feeds.shape == (graph.n_destinations, graph.n_sources)
+    for (node, into), row in zip(graph.destinations, graph.feeds, strict=True):
+        fed = [graph.sources[source] for source in np.flatnonzero(row)]
+        if node.kind == "kv_head":
+            assert into in "kv"
+            assert fed == [Node("head", node.layer, node.head * group + i) for i in range(group)]
+        else:
+            assert fed == ([] if node.kind == "logits" else [node])

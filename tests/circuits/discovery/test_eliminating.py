@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from circuits import Budget, EdgeAblation, acdc, greedy_edges, kl_from_clean, logit_difference, pruned, top_edges
+from circuits import (
+    Budget,
+    EdgeAblation,
+    Metric,
+    acdc,
+    greedy_edges,
+    kl_from_clean,
+    logit_difference,
+    minimality,
+    pruned,
+    top_edges,
+)
+from circuits.discovery import on_paths
+from probe.suites.hooked import HookedTransformer
 from tests.circuits.models import ours, random_pairs
 from tests.circuits.programs.known import PROGRAMS
 
@@ -33,21 +46,21 @@ def test_and_by_what_other_questions_have_in_common(ablation):
     assert written(circuit) == program.known_edges
 
 
-def one_look_at_a_time(model, pairs, metric, threshold):
+def one_look_at_a_time(runs, threshold, order=None):
     """Conmy et al. 2023, algorithm 1, with a pass for each edge and none left out."""
-    runs = EdgeAblation(model, pairs, metric)
     graph, scores = runs.graph, {}
+    if order is None:
+        order = [(row, column) for column in range(graph.n_destinations) for row in range(graph.n_before[column])][::-1]
     kept = graph.mask.copy()
     now = runs.values(graph.mask & ~kept)[0].mean()
-    for column in reversed(range(graph.n_destinations)):
-        for row in reversed(range(graph.n_before[column])):
-            kept[row, column] = False
-            value = runs.values(graph.mask & ~kept)[0].mean()
-            if abs(value - now) >= threshold:
-                kept[row, column] = True
-                scores[row, column] = value - now
-            else:
-                now = value
+    for place in order:
+        kept[place] = False
+        value = runs.values(graph.mask & ~kept)[0].mean()
+        if abs(value - now) >= threshold:
+            kept[place] = True
+            scores[place] = value - now
+        else:
+            now = value
     return kept, scores
 
 
@@ -56,7 +69,7 @@ def one_look_at_a_time(model, pairs, metric, threshold):
 def test_looks_ahead_change_nothing(threshold, metric):
     model, _, _ = ours(torch.float64, normalization="LN")
     pairs = random_pairs(n=4)
-    kept, scores = one_look_at_a_time(model, pairs, metric, threshold)
+    kept, scores = one_look_at_a_time(EdgeAblation(model, pairs, metric), threshold)
     circuit = acdc(model, pairs, metric, budget=Budget(threshold=threshold))
     assert 0 < kept.sum() < kept.size
     np.testing.assert_array_equal(circuit.mask, kept)
@@ -107,3 +120,47 @@ def test_circuits_by_score_have_one_signature():
         circuit = find(model, pairs, program.metric, ablation="corrupted", budget=budget, step=3)
         assert written(circuit) == program.known_edges
         assert (circuit.method, circuit.step) == (f"eap-ig-inputs, {rule}", 3)
+
+
+def test_edges_that_nothing_reads_any_more_are_not_looked_at(monkeypatch):
+    """With all seven into the logits gone, the other 39 go without a look."""
+    looks = []
+    values = EdgeAblation.values
+    monkeypatch.setattr(EdgeAblation, "values", lambda self, masks: looks.append(masks) or values(self, masks))
+    acdc(ours()[0], random_pairs(), logit_difference, budget=Budget(threshold=1e6))
+    assert sum(masks.reshape(-1, *masks.shape[-2:]).shape[0] for masks in looks) == 1 + 7
+    assert [len(masks) for masks in looks[1:]] == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("ablation", "threshold", "stay"), [("zero", 0.2, True), ("corrupted", 0.05, False)])
+def test_edges_on_no_path_stay_where_the_metric_needs_them(ablation, threshold, stay):
+    """Under zero ablation a node that reads nothing still writes what its biases make of that."""
+    model, _, _ = ours(torch.float64, normalization="LN", biases=True)
+    pairs = random_pairs(n=4)
+    every = top_edges(model, pairs, logit_difference, ablation=ablation, budget=Budget(share=1))
+    ascending = every.index[np.argsort(np.abs(every.scores), kind="stable")]
+    order = [divmod(int(index), every.graph.n_destinations) for index in ascending]
+    kept, scores = one_look_at_a_time(EdgeAblation(model, pairs, logit_difference, ablation=ablation), threshold, order)
+    bare = on_paths(every.graph, kept)
+    assert bare.sum() < kept.sum()
+    found = pruned(model, pairs, logit_difference, every, budget=Budget(threshold=threshold))
+    np.testing.assert_array_equal(found.mask, kept if stay else bare)
+    for edge, score in found.edges():
+        assert score == pytest.approx(scores[every.graph.place(edge)], abs=1e-9)
+
+
+def test_of_two_parts_that_can_stand_in_for_each_other_one_is_kept():
+    """The idle head is made a copy of the other: either of them alone writes the answer, whose logit is then 8."""
+    answered = Metric(
+        "answered", 1, lambda logits, asked: (logits.gather(1, asked.answers[:, None])[:, 0] > 4).double()
+    )
+    arch, weights = PROGRAMS[0].weights()
+    for name in ("W_Q", "W_K", "W_V", "W_O"):
+        weights[f"blocks.0.attn.{name}"][0] = weights[f"blocks.0.attn.{name}"][1]
+    model, pairs = HookedTransformer.with_weights(arch, weights), PROGRAMS[0].pairs(20, 0)
+    every = top_edges(model, pairs, logit_difference, budget=Budget(share=1))
+    alone = minimality(model, pairs, answered, every)
+    assert (alone["adds"] == 0).all()  # no edge is needed by itself
+    found = pruned(model, pairs, answered, every, budget=THRESHOLD)
+    assert written(found) in ({"embed -> L0.H0.v", "L0.H0 -> logits"}, {"embed -> L0.H1.v", "L0.H1 -> logits"})
+    assert (minimality(model, pairs, answered, found)["adds"] == 1).all()
