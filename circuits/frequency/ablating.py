@@ -55,7 +55,7 @@ class FrequencyAblation:
             excluded or restricted loss, ``"other clusters"`` and ``"any neurons"`` for as many random ones;
             ``neurons``, how many; ``subset``, train or test; ``loss`` in nats and ``accuracy`` over the n answers, of
             controls the mean over draws, with ``_low`` and ``_high`` its interval, nan elsewhere. Predictions have no
-            accuracy. A control is left out where there are not enough neurons to draw from, or none is ablated.
+            accuracy. A control is left out where there are no more neurons to draw from, or none is ablated.
     """
 
     replacement: Replacement
@@ -81,11 +81,11 @@ class FrequencyAblation:
         known = list(self.table["subset"].unique())
         if subset not in known:
             raise ValueError(f"subset: got {subset!r}; expected one of {', '.join(known)}")
-        of_subset = self.table[self.table["subset"] == subset].set_index(["ablated", "of"])
-        whole = float(of_subset.loc[("none", "cluster"), "loss"])
-        rise, neurons = (of_subset[name].unstack("of") for name in ("loss", "neurons"))
+        of_subset = self.table[self.table["subset"] == subset]
+        loss, neurons = (of_subset.pivot(index="ablated", columns="of", values=name) for name in ("loss", "neurons"))
         names = [f"k={k}" for k in self.keys]
-        found = (rise - whole).reindex(index=names, columns=["cluster", "prediction", *_CONTROLS])
+        rise = loss - loss.loc["none", "cluster"]
+        found = rise.reindex(index=names, columns=["cluster", "prediction", *_CONTROLS])
         found.insert(0, "frequency", self.keys)
         found.insert(1, "neurons", neurons["cluster"].reindex(names).astype(int))
         found.insert(4, "ratio", found["cluster"] / found["prediction"])
@@ -156,7 +156,7 @@ def ablate_frequencies(
         rows.append(_row(what, "cluster", n, scores(ablated)))
         rows.append(_row(what, "prediction", n, _prediction(what, found.cube, questions, keys)))
         for of, pool in drawn_from.items():
-            if 0 < n <= pool.sum():
+            if 0 < n < pool.sum():
                 drawn = np.stack([scores(_drawn(pool, n, generator)) for _ in range(draws)])
                 rows.append(_row(what, of, n, drawn, confidence))
     subsets = list(questions.subsets)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from einops import einsum, rearrange
+from einops import einsum
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -119,22 +119,19 @@ def clusters_of(model: "HookedModel", questions: Questions, found: Answered, thr
     """
     if not 0 <= threshold < 1:
         raise ValueError(f"threshold: got {threshold}; expected a share of the variance, at least 0 and below 1")
-    neurons = [degree2_fit(found.kept[site]) for site in questions.neuron_sites]
-    attention = [degree2_fit(pattern) for pattern in attention_to_first(found)]
+    neurons = degree2_fit(torch.stack([found.kept[site] for site in questions.neuron_sites]))
+    attention = degree2_fit(attention_to_first(found))
     written = variance_shares(heads_write(model, found)).max(-1)
     return FrequencyClusters(
         questions.n,
         threshold,
-        *(torch.stack(part).numpy() for part in zip(*neurons, strict=True)),
-        *(torch.stack(part).numpy() for part in zip(*attention, strict=True)),
-        written.indices.numpy(),
-        written.values.numpy(),
+        *(part.numpy() for part in (*neurons, *attention, written.indices, written.values)),
     )
 
 
-def attention_to_first(found: Answered) -> list[Float[Tensor, "n n head"]]:
-    """Attention of each layer's heads from the answer position to the first operand."""
-    return [pattern[..., 0] for site, pattern in found.kept.items() if site.endswith("hook_pattern")]
+def attention_to_first(found: Answered) -> Float[Tensor, "layer n n head"]:
+    """Attention of each head from the answer position to the first operand."""
+    return torch.stack([pattern[..., 0] for site, pattern in found.kept.items() if site.endswith("hook_pattern")])
 
 
 def heads_write(model: "HookedModel", found: Answered) -> Float[Tensor, "layer head n n d_model"]:
@@ -151,8 +148,8 @@ def heads_write(model: "HookedModel", found: Answered) -> Float[Tensor, "layer h
 def variance_shares(maps: Float[Tensor, "*unit n n d"]) -> Float[Tensor, "*unit frequency"]:
     """Share of the variance over all questions that a degree-2 fit of each frequency has, of d numbers together.
 
-    That of ``degree2_fit``, of all frequencies; index = frequency, 0 at the constant. All are 0 where nothing varies but
-    what rounding does.
+    That of ``degree2_fit``, of all frequencies; index = frequency, 0 at the constant. All are 0 where nothing varies
+    beyond rounding.
     """
     centred = maps.double() - maps.double().mean((-3, -2), keepdim=True)
     rounding = 4 * torch.finfo(maps.dtype).eps * maps.abs().flatten(-3).amax(-1)
@@ -164,11 +161,6 @@ def variance_shares(maps: Float[Tensor, "*unit n n d"]) -> Float[Tensor, "*unit 
         shares[varies] = power[:, :, 0] + power[:, 0] + power.diagonal(dim1=-2, dim2=-1)
         shares[..., 0] = 0
     return shares
-
-
-def by_head(shares: Float[Tensor, "layer n n head"]) -> Float[Tensor, "layer head n n 1"]:
-    """Maps of heads, one number each, as ``variance_shares`` takes them."""
-    return rearrange(shares, "layer i j head -> layer head i j 1")
 
 
 def keys_among(cube: Float[Tensor, "n n n"], frequencies: Iterable[int] | None) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -32,7 +33,6 @@ from circuits.frequency.asking import Answered, Questions, answered
 from circuits.frequency.clusters import (
     FrequencyClusters,
     attention_to_first,
-    by_head,
     clusters_of,
     heads_write,
     keys_among,
@@ -118,7 +118,7 @@ def _stages(
     embedding = weights["embed.W_E"].cpu()[torch.as_tensor(questions.form.a)]
     yield "embedding", "embed", frequency_power(embedding).numpy()
     heads = {
-        "attention": variance_shares(by_head(torch.stack(attention_to_first(found)))),
+        "attention": variance_shares(rearrange(attention_to_first(found), "layer i j head -> layer head i j 1")),
         "head output": variance_shares(heads_write(model, found)),
     }
     for stage, shares in heads.items():
