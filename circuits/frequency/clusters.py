@@ -134,14 +134,16 @@ def attention_to_first(found: Answered) -> Float[Tensor, "layer n n head"]:
     return torch.stack([pattern[..., 0] for site, pattern in found.kept.items() if site.endswith("hook_pattern")])
 
 
-def heads_write(model: "HookedModel", found: Answered) -> Float[Tensor, "layer head n n d_model"]:
-    """What each head writes to the residual stream at the answer position."""
+def heads_write(model: "HookedModel", found: Answered) -> Float[Tensor, "layer head n n d_head"]:
+    """What each head writes to the residual stream at the answer position, in an orthonormal basis of what it can."""
     weights = weights_by_name(model)
-    written = [
-        einsum(z, weights[site.replace("hook_z", "W_O")].cpu(), "i j head e, head e d -> head i j d")
-        for site, z in found.kept.items()
-        if site.endswith("hook_z")
-    ]
+    written = []
+    for site, z in found.kept.items():
+        if site.endswith("hook_z"):
+            W_O = weights[site.replace("hook_z", "W_O")].cpu().double()
+            # W_O' = Q R, so that z W_O = (z R') Q', whose rows are orthonormal
+            R = torch.linalg.qr(W_O.mT, mode="r").R
+            written.append(einsum(z, R.to(z.dtype), "i j head e, head d e -> head i j d"))
     return torch.stack(written)
 
 
