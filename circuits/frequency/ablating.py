@@ -5,7 +5,8 @@
 2. Beside it is the prediction: the loss of the logits as they are without all that is cos or sin of w_k(i + j) in them,
    the excluded loss (``probe.measures.fourier``). The two are equal where a frequency in the logits comes from the
    cluster of that frequency alone, and the cluster makes nothing else.
-3. As controls, as many neurons drawn at random: from the clusters of other frequencies, and from all neurons.
+3. As controls, as many neurons drawn at random: from the clusters of other frequencies, and from all neurons. The
+   first may lose more than the cluster does, where the others are of frequencies that matter more.
 
 The same is done with the neurons of all key frequencies, and with all neurons but these, whose prediction is the
 restricted loss. Source: Nanda et al. 2023, arXiv 2301.05217, sections 4.4 and 5.1.
@@ -116,8 +117,8 @@ def ablate_frequencies(
 ) -> FrequencyAblation:
     """Ablate the neurons of each key frequency, of all, and all but these; each a forward pass over all questions.
 
-    Takes ``(2 draws + 1)`` passes for each key frequency, and ``2 (draws + 1)`` for all together. Losses are over the n
-    answers of the operation as an addition: of a product modulo p, questions with a 0 and the answer 0 are left out.
+    Takes one pass, ``2 draws + 1`` for each key frequency, and ``2 (draws + 1)`` for all together. Losses are over the
+    n answers of the operation as an addition: of a product modulo p, questions with a 0 and the answer 0 are left out.
 
     Args:
         model: a hooked model in evaluation mode, ours or a ``TransformerBridge``.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from circuits.frequency.clusters import FrequencyClusters
     from circuits.frequency.path import FrequencyPath
 
+_LEGEND_BELOW = {"y": 0, "yanchor": "bottom", "yref": "container"}
 _OF = {
     "cluster": "the cluster's neurons",
     "prediction": "prediction: excluded or restricted loss",
@@ -26,7 +27,7 @@ def clusters_figure(clusters: "FrequencyClusters") -> go.Figure:
     neurons = clusters.to_frame()
     n_single = int((neurons["cluster"] > 0).sum())
     title = f"{n_single} of {len(neurons)} neurons are of one frequency<br>more than {clusters.threshold:g} of variance"
-    plot = figure(360, title={"text": title, "font": {"size": 13}})
+    plot = figure(380, title={"text": title, "font": {"size": 13}}, legend=_LEGEND_BELOW, margin={"b": 84})
     for name, inside, symbol in (("in a cluster", True, "circle"), ("in none", False, "circle-open")):
         some = neurons[(neurons["cluster"] > 0) == inside]
         plot.add_trace(
@@ -93,7 +94,8 @@ def ablation_figure(ablation: "FrequencyAblation", subset: str) -> go.Figure:
         f"{subset} loss with neurons replaced by {'0' if ablation.replacement == 'zero' else 'their mean'}"
         f"<br>controls: mean of {ablation.draws} draws, {ablation.confidence:.0%} interval; dotted: no neuron replaced"
     )
-    plot = figure(400, title={"text": title, "font": {"size": 13}}, margin={"t": 100}, scattermode="group")
+    plot = figure(420, title={"text": title, "font": {"size": 13}}, legend=_LEGEND_BELOW, margin={"b": 104})
+    plot.update_layout(scattermode="group")
     for (of, label), mark in zip(_OF.items(), marks_of(_OF).values(), strict=True):
         some = found[found["of"] == of]
         low = some["loss_low"].clip(lower=bottom)  # a logarithmic axis has no place for what is below 0
@@ -118,5 +120,5 @@ def ablation_figure(ablation: "FrequencyAblation", subset: str) -> go.Figure:
         )
     plot.add_hline(whole, line={"width": 1, "dash": "dot", "color": MUTED})
     plot.update_xaxes(type="category", title={"text": "clusters ablated"}, showgrid=False)
-    plot.update_yaxes(type="log", exponentformat="power", title={"text": f"{subset} loss (nats, log)"})
+    plot.update_yaxes(type="log", dtick=1, exponentformat="power", title={"text": f"{subset} loss (nats, log)"})
     return plot
