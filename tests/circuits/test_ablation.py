@@ -120,6 +120,9 @@ def test_neither_batch_nor_padding_nor_what_is_held_makes_a_difference(ablation,
     together = runs.values(masks)
     assert together.shape == (1, 2, 3, 4)
     np.testing.assert_array_equal(runs.values(masks), together)  # from what is held
+    halves = EdgeAblation(model, UNEQUAL, logit_difference, ablation=ablation, batch_size=2)
+    for order in (slice(None, None, -1), slice(None)):
+        np.testing.assert_allclose(halves.values(masks[order]), together[:, order], rtol=0, atol=1e-12)
     monkeypatch.setattr(runs_module, "HELD_NUMBERS", 0)
     monkeypatch.setattr(runs_module, "ROW_NUMBERS", {"cpu": 1})
     for size in (None, 1, 3):

@@ -76,7 +76,8 @@ def test_sources_of_which_no_edge_is_taken_need_not_be_known_elsewhere():
     taken[0, graph.source_names.index("L0.H1"), logits] = True
     here = made_up(graph, 1)
     z = "blocks.0.attn.hook_z"
-    exchange = Exchange(graph, [torch.ones(2, D_HEAD, D_MODEL)], taken, {z: here[z] + 1})
+    W_O = torch.stack([torch.full((D_HEAD, D_MODEL), 9.0), torch.ones(D_HEAD, D_MODEL)])
+    exchange = Exchange(graph, [W_O], taken, {z: here[z] + 1})
     for site in in_order(graph):
         given = here.get(site, torch.zeros(ROWS, POSITIONS, D_MODEL))
         found = exchange.at(site, given)
@@ -86,14 +87,14 @@ def test_sources_of_which_no_edge_is_taken_need_not_be_known_elsewhere():
 
 
 def test_differences_of_half_precision_are_added_up_in_single():
-    """256 + 1 is 256 in bfloat16: heads that write 1, -256 and 256 more add up to 1."""
-    graph = Graph(1, 3, mlps=False)
-    taken = torch.tensor(graph.mask)[None].clone()
-    taken[:, 0] = False
-    z = "blocks.0.attn.hook_z"
-    more = torch.tensor([1.0, 256.0, -256.0], dtype=torch.bfloat16).reshape(1, 1, 3, 1)
-    exchange = Exchange(graph, [torch.ones(3, 1, 1, dtype=torch.bfloat16)], taken, {z: more})
-    exchange.at(z, torch.zeros(1, 1, 3, 1, dtype=torch.bfloat16))
-    found = exchange.at("blocks.0.hook_resid_post", torch.zeros(1, 1, 1, dtype=torch.bfloat16))
+    """256 + 1 is 256 in bfloat16: sources that write 256, 1 and -256 more add up to 1, and not to 0."""
+    graph = Graph(1, 1)
+    one = torch.ones(1, 1, 1, dtype=torch.bfloat16)
+    more = {"blocks.0.hook_resid_pre": 256 * one, "blocks.0.attn.hook_z": one[..., None]}
+    more["blocks.0.hook_mlp_out"] = -256 * one
+    exchange = Exchange(graph, [one], torch.tensor(graph.mask)[None], more)
+    for site, activation in more.items():
+        exchange.at(site, 0 * activation)
+    found = exchange.at("blocks.0.hook_resid_post", 0 * one)
     assert found.dtype == torch.bfloat16
     assert found.item() == 1

@@ -83,6 +83,8 @@ def test_an_edge_that_half_of_the_pairs_need_is_in_some_resamples():
     np.testing.assert_array_equal(again.share, found.share)
     sure = edge_stability(scores_of(graph, per_example), Budget(n_edges=6))
     assert (sure.jaccard == 1).all()
+    below = edge_stability(scores_of(graph, 0.97 * per_example), Budget(threshold=1.0))  # no mean is as large
+    assert not below.share.any()
 
 
 def test_stability_needs_scores_of_each_pair():
