@@ -71,7 +71,7 @@ class Ablated:
         device = clean[self._sites[0]].device
         batch = Batch(rows_of(self._inputs, self._partner[examples]), slice(0, examples.stop - examples.start), device)
         found = forward(self._model, self._graph, batch, keep=self._sites).kept
-        check_finite(self._graph, found, range(examples.start, examples.stop), self.ablation)
+        check_finite(self._graph, found, self._partner[examples].tolist(), self.ablation)
         return found
 
     def _mean_of_all(self, batch_size: int, device: torch.device) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """What has to hold for edges to be attributed: tokens that the model knows, finite numbers, inputs that are sums."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,14 +37,14 @@ def check_fit(model: Any, pairs: Pairs) -> None:
             raise ValueError(f"pairs: {name} of pair {pair} has token {tokens[pair].max()}; the model has {d_vocab}")
 
 
-def check_finite(graph: Graph, found: Mapping[str, Tensor], pairs: range, what: str) -> None:
+def check_finite(graph: Graph, found: Mapping[str, Tensor], pairs: Sequence[int], what: str) -> None:
     """See that activations, or gradients, are finite.
 
     Args:
         graph: of the model, for the order of its sites.
         found: what was found, by site.
-        pairs: which pairs these are.
-        what: ``"clean"`` or ``"corrupted"``, for activations on these questions; or ``"gradient"``.
+        pairs: which pairs these are, by row.
+        what: ``"clean"``, ``"corrupted"`` or ``"resample"``, for activations on these questions; or ``"gradient"``.
 
     Raises:
         ValueError: one is nan or infinite; the message names the first site, the pair, and the head if there is one.

@@ -196,7 +196,7 @@ def faithfulness_curve(
     if scores.graph != runs.graph:
         raise ValueError(f"scores: they are of {scores.graph}; the model's graph is {runs.graph}")
     every = runs.graph.mask
-    chosen = np.stack([rule(runs.graph, scores.values, Budget(share=share)) for share in sizes.tolist()])
+    chosen = np.stack([rule(runs.graph, scores.values, Budget(share=share), runs.ablation) for share in sizes.tolist()])
     n_edges = chosen.sum((1, 2))
     drawn = np.stack([random_masks(every, int(n), n_random, seed + k) for k, n in enumerate(n_edges)])
     whole, none = runs.values(every & ~np.stack([every, np.zeros_like(every)]))[0]

@@ -2,7 +2,7 @@
 
 ``budget``       how large a circuit may be: edges, a share of all, or the least score
 ``scoring``      ``top_edges`` and ``greedy_edges``: attribute all edges, then choose
-``ranking``      the rules by which they choose: ``largest``, ``greedy``; what lies on paths to the logits
+``ranking``      the rules by which they choose: ``largest``, ``greedy``; what has an effect
 ``smallest``     the smallest of these circuits that is faithful
 ``eliminating``  ``acdc``, and ``pruned``, a circuit without the edges that it does not need
 ``stability``    in how many resamples of the pairs an edge is chosen

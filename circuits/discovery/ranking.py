@@ -1,8 +1,9 @@
 """Which edges are chosen by their scores: the largest ones, or greedily from the logits back.
 
-A circuit is what lies on paths from the embedding to the logits. What does not is taken away in the end, so that there
-may be fewer edges than the budget allows. Under corrupted and resample ablation that changes nothing: a node none of
-whose inputs is in the circuit writes what it writes on the other question, and one that nothing reads is not read.
+What has no effect is taken away in the end, so that there may be fewer edges than the budget allows. Under corrupted
+and resample ablation that is all that lies on no path from the embedding to the logits: a node none of whose inputs is
+in the circuit writes what it writes on the other question. Where zeros or means are put in, such a node may write
+something else, and only what the logits do not read, by whatever way, is without effect.
 """
 
 import heapq
@@ -16,21 +17,21 @@ from circuits.graph import Graph
 
 Scores = Float[np.ndarray, "source destination"]
 Mask = Bool[np.ndarray, "source destination"]
-Rule = Callable[[Graph, Scores, Budget], Mask]
-"""How edges are chosen: from a graph, the score of each edge and a budget, to which are in the circuit."""
+Rule = Callable[[Graph, Scores, Budget, str], Mask]
+"""How edges are chosen: from a graph, the score of each edge, a budget and the ablation to which are in the circuit."""
 
 
-def largest(graph: Graph, scores: Scores, budget: Budget) -> Mask:
-    """The edges with the largest absolute scores, of equal ones the first; then those on paths."""
+def largest(graph: Graph, scores: Scores, budget: Budget, ablation: str = "corrupted") -> Mask:
+    """The edges with the largest absolute scores, of equal ones the first; of these, those with an effect."""
     size = np.where(graph.mask, np.abs(scores), -1.0).ravel()
     # a stable order, so that equal scores are taken in order of the graph
     order = np.argsort(-size, kind="stable")[: budget.edges_of(graph)]
     chosen = np.zeros(graph.mask.size, dtype=bool)
     chosen[order[size[order] >= (budget.threshold or 0)]] = True
-    return on_paths(graph, chosen.reshape(graph.mask.shape))
+    return with_effect(graph, chosen.reshape(graph.mask.shape), ablation)
 
 
-def greedy(graph: Graph, scores: Scores, budget: Budget) -> Mask:
+def greedy(graph: Graph, scores: Scores, budget: Budget, ablation: str = "corrupted") -> Mask:
     """From the logits back: ever the edge with the largest absolute score into a node that is read already.
 
     So no edge is chosen that nothing in the circuit reads (Hanna et al. 2024, arXiv 2403.17806, appendix C, who call it
@@ -60,7 +61,12 @@ def greedy(graph: Graph, scores: Scores, budget: Budget) -> Mask:
         if not read[row]:
             read[row] = True
             open_(graph.feeds[:, row])
-    return on_paths(graph, chosen)
+    return with_effect(graph, chosen, ablation)
+
+
+def with_effect(graph: Graph, mask: Mask, ablation: str) -> Mask:
+    """Those of some edges that can have an effect when all others are ablated so."""
+    return on_paths(graph, mask) if ablation in ("corrupted", "resample") else mask & read_by_logits(graph, mask)
 
 
 def on_paths(graph: Graph, mask: Mask) -> Mask:

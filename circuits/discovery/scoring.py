@@ -30,7 +30,7 @@ def top_edges(
     model_digest: str | None = None,
     step: int | None = None,
 ) -> Circuit:
-    """The edges with the largest absolute scores, or all above a threshold; of these, those on paths to the logits.
+    """The edges with the largest absolute scores, or all above a threshold; of these, those with an effect.
 
     Args:
         model: a hooked model in evaluation mode, ours or a ``TransformerBridge``.
@@ -81,5 +81,6 @@ def chosen_by(
     Raises:
         ValueError: there are fewer edges than the budget's.
     """
-    found = scores.circuit(rule(scores.graph, scores.values, budget), model_digest=model_digest, step=step)
+    mask = rule(scores.graph, scores.values, budget, scores.ablation)
+    found = scores.circuit(mask, model_digest=model_digest, step=step)
     return replace(found, method=f"{scores.method}, {rule.__name__}")

@@ -68,7 +68,7 @@ def smallest_circuit(
     at_once = max(1, runs.rows_at_once // len(pairs))
     for start in range(0, len(sizes), at_once):
         some = sizes[start : start + at_once]
-        masks = np.stack([rule(runs.graph, scores.values, Budget(n_edges=n)) for n in some.tolist()])
+        masks = np.stack([rule(runs.graph, scores.values, Budget(n_edges=n), scores.ablation) for n in some.tolist()])
         faithful = ratio_of_means(runs.values(every & ~masks)[0] - none, whole - none).estimate >= level
         # rounding may keep the whole model itself a little below 1
         faithful |= some == runs.graph.n_edges

@@ -66,7 +66,7 @@ def edge_stability(
     for name, number, least in (("scores", n_pairs, 2), ("n_resamples", n_resamples, 1)):
         if number < least:
             raise ValueError(f"{name}: got {number}{' pair' * (name == 'scores')}; expected at least {least}")
-    whole = rule(scores.graph, scores.values, budget)
+    whole = rule(scores.graph, scores.values, budget, scores.ablation)
     drawn = np.random.default_rng(seed)
     times = drawn.multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=n_resamples) / n_pairs
     flat = scores.per_example.reshape(n_pairs, -1)
@@ -75,7 +75,7 @@ def edge_stability(
     for start in range(0, n_resamples, _RESAMPLES_AT_ONCE):
         means = (times[start : start + _RESAMPLES_AT_ONCE] @ flat).reshape(-1, *scores.graph.mask.shape)
         for number, values in enumerate(means, start=start):
-            mask = rule(scores.graph, values, budget)
+            mask = rule(scores.graph, values, budget, scores.ablation)
             chosen += mask
             either = (mask | whole).sum()
             jaccard[number] = (mask & whole).sum() / either if either else 1.0

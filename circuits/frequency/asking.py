@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -67,9 +66,7 @@ class Questions:
         ):
             if has < needs:
                 raise ValueError(f"model: got {name} {has}; the task needs at least {needs}: it is not this model's")
-        example = np.full((task.d_vocab, task.d_vocab), -1)
-        example[task.tokens[:, 0], task.tokens[:, 1]] = np.arange(len(task.tokens))
-        of_pair = example[form.a[:, None], form.b]
+        of_pair = task.example_of(form)
         return cls(
             form,
             rows_of(Inputs.of(task), of_pair.ravel()),

@@ -121,10 +121,7 @@ class Observation:
 
     def example_of(self, form: CyclicForm | GroupForm) -> Int[Tensor, "n n"]:
         """Which example asks for the i-th first and the j-th second operand of a form."""
-        tokens = torch.as_tensor(self.task.tokens)
-        example = torch.full((self.task.d_vocab, self.task.d_vocab), -1)
-        example[tokens[:, 0], tokens[:, 1]] = torch.arange(len(tokens))
-        return example[torch.as_tensor(form.a)[:, None], torch.as_tensor(form.b)[None, :]]
+        return torch.as_tensor(self.task.example_of(form))
 
     def _cyclic_form(self) -> CyclicForm:
         form = self.task.cyclic_form

@@ -117,6 +117,12 @@ class Task(ABC):
         """The operation as the product of a group, if it is one."""
         return None
 
+    def example_of(self, form: CyclicForm | GroupForm) -> Int[np.ndarray, "n n"]:
+        """Which example asks for the i-th first and the j-th second operand of a form of its operation."""
+        example = np.full((self.d_vocab, self.d_vocab), -1)
+        example[self.tokens[:, 0], self.tokens[:, 1]] = np.arange(len(self.tokens))
+        return example[np.asarray(form.a)[:, None], np.asarray(form.b)]
+
 
 def one_token_targets(
     tokens: Int[np.ndarray, "example position"], answers: Int[np.ndarray, " example"]

@@ -8,6 +8,7 @@ from circuits import EdgeAblation, Graph, Metric, Pairs, eap, eap_ig, logit_diff
 from circuits import ablated_runs as runs_module
 from circuits.ablation import Ablated, _partners
 from circuits.discovery import on_paths
+from circuits.passes import ready
 from tests.circuits.masked import masked_forward
 from tests.circuits.models import gpt2, llama, neox, ours, random_pairs
 
@@ -192,6 +193,22 @@ def test_an_activation_that_is_not_finite_names_its_site():
     runs = EdgeAblation(model, random_pairs(), logit_difference)
     with pytest.raises(ValueError, match=r"blocks\.1\.hook_mlp_out: the activation on the clean question of pair 0"):
         runs.values(np.zeros_like(runs.graph.mask))
+
+
+def test_under_resample_the_pair_that_is_named_is_the_one_whose_question_it_is():
+    model, _, _ = ours()
+    clean = random_pairs(n=4)
+    tokens = clean.clean % 3
+    tokens[2, 0] = 4  # on which alone the model breaks
+    pairs = Pairs(tokens, tokens.copy(), clean.answers, clean.d_vocab, clean.wrong_answers)
+    runs = EdgeAblation(model, pairs, logit_difference, ablation="resample", batch_size=1)
+    with torch.no_grad():
+        model.embed.W_E[4] = float("inf")
+    drawn_by = int(np.flatnonzero(runs._ablated._partner == 2)[0])
+    with ready(model, runs.graph):
+        clean_activations = {site: torch.zeros(1, tokens.shape[1], 1, 1) for site, _ in runs.graph.source_sites}
+        with pytest.raises(ValueError, match="the activation on the resample question of pair 2"):
+            runs._ablated.of(slice(drawn_by, drawn_by + 1), clean_activations, tokens.shape[1])
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)

@@ -94,7 +94,7 @@ def test_sizes_are_those_of_the_rules_circuits_each_within_the_next():
     pairs = random_pairs(n=4)
     scores = eap(model, pairs, logit_difference)
     curve = faithfulness_curve(model, pairs, logit_difference, scores, n_random=1, ablation="zero", batch_size=3)
-    masks = [greedy(Graph(2, 2), scores.values, Budget(share=share)) for share in curve.shares]
+    masks = [greedy(Graph(2, 2), scores.values, Budget(share=share), "zero") for share in curve.shares]
     assert curve.n_edges.tolist() == [mask.sum() for mask in masks]
     assert not any((small & ~large).any() for small, large in pairwise(masks))
     assert curve.ablation == "zero"

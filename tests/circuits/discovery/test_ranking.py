@@ -75,6 +75,13 @@ def test_rules_are_what_they_say(graph, seed, n):
     expected = on_paths(graph, graph.mask & (np.abs(scores) >= cut))
     np.testing.assert_array_equal(largest(graph, scores, Budget(n_edges=n)), expected)
     np.testing.assert_array_equal(largest(graph, scores, Budget(threshold=float(cut))), expected)
+    # a node that reads zeros or means alone may still write: all that is read has an effect
+    for ablation in ("zero", "mean"):
+        read = slowly_greedy(graph, scores, n)
+        np.testing.assert_array_equal(greedy(graph, scores, Budget(n_edges=n), ablation), read)
+        expected = graph.mask & (np.abs(scores) >= cut)
+        expected &= read_by_logits(graph, expected)
+        np.testing.assert_array_equal(largest(graph, scores, Budget(n_edges=n), ablation), expected)
 
 
 def test_greedy_takes_no_large_edge_that_nothing_reads():
