@@ -9,7 +9,7 @@ from probe.lazily import imported_on_use
 
 if TYPE_CHECKING:
     from circuits.ablated_runs import EdgeAblation
-    from circuits.attribution import eap, eap_ig, eap_ig_activations
+    from circuits.attribution import eap, eap_ig, eap_ig_activations, eap_qk
     from circuits.circuit import Circuit
     from circuits.curves import FaithfulnessCurve, faithfulness_curve
     from circuits.discovery import (
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from circuits.patching import patch_activations
     from circuits.path_patching import patch_paths
     from circuits.scores import EdgeScores
+    from circuits.viewer.widget import view
 
 _HOME = {
     "Budget": "circuits.discovery",
@@ -80,6 +81,7 @@ _HOME = {
     "eap": "circuits.attribution",
     "eap_ig": "circuits.attribution",
     "eap_ig_activations": "circuits.attribution",
+    "eap_qk": "circuits.attribution",
     "edge_stability": "circuits.discovery",
     "faithfulness_curve": "circuits.curves",
     "faithfulness_of": "circuits.faithfulness",
@@ -105,6 +107,7 @@ _HOME = {
     "set_probability": "circuits.metrics",
     "smallest_circuit": "circuits.discovery",
     "top_edges": "circuits.discovery",
+    "view": "circuits.viewer.widget",
     "year_tokens": "circuits.pairs",
 }
 
@@ -132,6 +135,7 @@ __all__ = [
     "eap",
     "eap_ig",
     "eap_ig_activations",
+    "eap_qk",
     "edge_stability",
     "faithfulness_curve",
     "faithfulness_of",
@@ -157,6 +161,7 @@ __all__ = [
     "set_probability",
     "smallest_circuit",
     "top_edges",
+    "view",
     "year_tokens",
 ]
 

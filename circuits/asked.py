@@ -1,8 +1,12 @@
 """What the commands ask alike: which checkpoint, which pairs, which metric; and the same things made of it."""
 
-from typing import TYPE_CHECKING, Annotated
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from probe.terminal import errors_in_words
 
 if TYPE_CHECKING:
     from circuits.metrics import Metric
@@ -30,6 +34,53 @@ AblationName = Annotated[
     typer.Option("--ablation", help="What ablated edges carry: corrupted, resample, mean or zero."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of all that is drawn.")]
+
+
+def _defaults_from(context: typer.Context, path: str | None) -> str | None:
+    """Take what a YAML file says as the defaults of a command."""
+    if path is not None:
+        with errors_in_words("nothing was done"):
+            context.default_map = read_request(
+                path, [str(known.name) for known in context.command.params if known.name != "request"]
+            )
+    return path
+
+
+Request = Annotated[
+    str | None,
+    typer.Option(
+        "--request",
+        metavar="FILE",
+        is_eager=True,
+        callback=_defaults_from,
+        help="YAML with any of these by name, such as metric: answer_loss; what is given beside it wins.",
+    ),
+]
+
+
+def read_request(path: str, known: Sequence[str]) -> dict[str, Any]:
+    """What a YAML file asks of a command, by the names of its parameters.
+
+    Raises:
+        ValueError: there is no such file, it is no mapping, or it has a name that the command does not know.
+    """
+    import yaml
+
+    from probe import storage
+
+    try:
+        given = yaml.safe_load(storage.read_bytes(path))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"request: {path} cannot be read: {error}") from error
+    if not isinstance(given, dict):
+        raise ValueError(f"request: {path} is {type(given).__name__}; expected names and values, such as level: 0.9")
+    asked = {str(name).replace("-", "_"): value for name, value in given.items()}
+    for name in asked:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise ValueError(f"request: {path} has {name!r}{hint} There are {', '.join(known)}")
+    return asked
 
 
 def checkpoint_of(address: str, model: str | None, step: int | None) -> "Checkpoint":

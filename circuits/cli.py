@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from circuits import asked
+from circuits.viewer.commands import export, view
 from probe.suite_options import Address
 from probe.terminal import console, errors_in_words, new_table, notes_shown
 
@@ -31,6 +32,7 @@ class Method(StrEnum):
     eap_ig = "eap-ig"
     eap_ig_activations = "eap-ig-activations"
     eap = "eap"
+    eap_qk = "eap-qk"
     acdc = "acdc"
 
 
@@ -64,6 +66,7 @@ def find(
     level: Annotated[
         float, typer.Option(help="Without edges, share or threshold: the fewest edges that are so faithful.")
     ] = 0.9,
+    request: asked.Request = None,
 ) -> None:
     """Find the circuit of one checkpoint, say how faithful it is, and save it."""
     from circuits import attribution, discovery
@@ -112,6 +115,7 @@ def score(
         bool, typer.Option("--transferred", help="The circuit was found on another checkpoint; score it here.")
     ] = False,
     by_edge: Annotated[bool, typer.Option("--by-edge", help="Also what each edge adds.")] = False,
+    request: asked.Request = None,
 ) -> None:
     """How faithful, complete and minimal a saved circuit is, on pairs drawn with another seed than it was found on."""
     from circuits.circuit import Circuit
@@ -163,13 +167,18 @@ def form(
     Goes on where it was interrupted. The tables are written beside the results, as formation_*.csv, with a figure for
     each model in formation.html.
     """
-    from circuits.formation import formation_of
+    from circuits.formation import PROBE, check_level, formation_of
     from probe.batch.results import results as results_of
     from probe.batch.run import RunError
     from probe.batch.run import run as run_batch
+    from probe.batch.schema import load_batch
 
     with errors_in_words(also=RunError), notes_shown():
-        folder = run_batch(batch, out, workers=workers)
+        check_level(level)  # before hours are spent
+        asked_for = load_batch(batch)
+        if PROBE not in {spec.build().name for spec in asked_for.probes}:
+            raise ValueError(f"probes: {asked_for.name} has no {PROBE}; expected final_circuit and {PROBE} among them")
+        folder = run_batch(asked_for, out, workers=workers)
         formed = formation_of(results_of(folder), level)
         table = new_table("model", "edges", "memorized", "circuit faithful", "generalized", "entered before")
         for row in formed.models.to_dict("records"):
@@ -182,6 +191,10 @@ def form(
             " of the final circuit that were in the circuit found at every step since before the model generalized."
         )
         typer.echo(f"Tables and figures: {_write(formed, folder)}")
+
+
+app.command()(view)
+app.command()(export)
 
 
 def _print_comparison(paths: list[str], loaded: "list[Circuit]") -> None:

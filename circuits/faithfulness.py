@@ -4,6 +4,7 @@ With m(C) the mean of a metric over pairs with all edges ablated but those of C,
 
 ``faithfulness``   F(C) = (m(C) - m(0)) / (m(N) - m(0)): 1 if the circuit alone does what the model does
 ``completeness``   1 - F(N - C): 1 if nothing is left of the behaviour without it (Marks et al. 2024, arXiv 2403.19647)
+                   (``circuits.incompleteness`` asks for more: that it be as the model is without any of its edges)
 ``agreement``      share of pairs on which the circuit alone gives the answer that the model gives, right or wrong
 ``minimality``     F(C) - F(C - e) for each edge e: 0 for an edge that the circuit does not need
 ``curve``          F over the number of edges: CPR, the area under it, and CMD, the area between it and 1
@@ -13,6 +14,7 @@ All depend on what ablated edges carry (``circuits.ablation``), so that every re
 same number of edges are the control.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -133,29 +135,52 @@ def faithfulness_of(
     Raises:
         ValueError: as of ``EdgeAblation``; the circuit is of a model with another graph; or ``n_random`` is negative.
     """
-    if n_random < 0:
-        raise ValueError(f"n_random: got {n_random}; expected at least 0")
     runs = EdgeAblation(
         model, pairs, (metric, agreement), ablation=ablation or circuit.ablation, seed=seed, batch_size=batch_size
     )
     check_graph(runs.graph, circuit)
-    every = runs.graph.mask
-    drawn = random_masks(every, circuit.n_edges, n_random, seed)
-    kept = np.stack([every, np.zeros_like(every), circuit.mask, every & ~circuit.mask, *drawn])
-    values, agrees = runs.values(every & ~kept)
-    return Faithfulness(
-        values[0],
-        values[1],
-        values[2],
-        values[3],
-        values[4:],
-        agrees[2],
-        circuit.n_edges,
-        runs.graph.n_edges,
-        metric.name,
-        metric.direction,
-        runs.ablation,
-    )
+    return faithfulness_of_masks(runs, [(circuit.mask, n_random)], seed)[0]
+
+
+def faithfulness_of_masks(
+    runs: EdgeAblation, circuits: Sequence[tuple[Bool[np.ndarray, "source destination"], int]], seed: int = 0
+) -> list[Faithfulness]:
+    """The same of several circuits on the same pairs, in the forward passes of one.
+
+    Args:
+        runs: of the model on the pairs, with two metrics: what is read, and ``agreement``.
+        circuits: which edges each has, and how many random circuits are drawn beside it.
+        seed: of these.
+
+    Raises:
+        ValueError: as of ``EdgeAblation.values``; or a number of random circuits is negative.
+    """
+    every, metric = runs.graph.mask, runs.metrics[0]
+    kept = [every, np.zeros_like(every)]
+    for mask, n_random in circuits:
+        if n_random < 0:
+            raise ValueError(f"n_random: got {n_random}; expected at least 0")
+        kept += [mask, every & ~mask, *random_masks(every, int(mask.sum()), n_random, seed)]
+    values, agrees = runs.values(every & ~np.stack(kept))
+    found, at = [], 2
+    for mask, n_random in circuits:
+        found.append(
+            Faithfulness(
+                whole=values[0],
+                none=values[1],
+                circuit=values[at],
+                without=values[at + 1],
+                random=values[at + 2 : at + 2 + n_random],
+                agrees=agrees[at],
+                n_edges=int(mask.sum()),
+                n_all=runs.graph.n_edges,
+                metric=metric.name,
+                direction=metric.direction,
+                ablation=runs.ablation,
+            )
+        )
+        at += 2 + n_random
+    return found
 
 
 def random_masks(

@@ -95,8 +95,7 @@ def formation_of(results: pd.DataFrame, level: float = 0.8) -> Formation:
     Raises:
         ValueError: the batch has no ``circuit_formation``, or the level is not above 0.
     """
-    if not level > 0:
-        raise ValueError(f"level: got {level}; expected above 0")
+    check_level(level)
     rows = results[results["probe"] == PROBE]
     if rows.empty:
         raise ValueError(
@@ -111,6 +110,15 @@ def formation_of(results: pd.DataFrame, level: float = 0.8) -> Formation:
     )
     told = [_dates_of(steps[steps["model"] == m], edges[edges["model"] == m], dates[m], level) for m in models]
     return Formation(steps, edges, pd.DataFrame(told), level)
+
+
+def check_level(level: float) -> None:
+    """
+    Raises:
+        ValueError: it is not above 0.
+    """
+    if not level > 0:
+        raise ValueError(f"level: got {level}; expected above 0")
 
 
 def _by_step(rows: pd.DataFrame) -> pd.DataFrame:

@@ -5,19 +5,19 @@ Registered as ``final_circuit`` and ``circuit_formation``; ``circuits.formation`
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
 import xarray as xr
 
+from circuits.ablated_runs import EdgeAblation
 from circuits.ablation import check_ablation
 from circuits.attribution import eap_ig
-from circuits.circuit import Circuit
-from circuits.discovery import Budget, chosen_by, greedy, smallest_circuit
-from circuits.faithfulness import faithfulness_of
+from circuits.discovery import Budget, greedy, smallest_circuit
+from circuits.faithfulness import faithfulness_of_masks
 from circuits.graph import Edge
-from circuits.metrics import NAMED, Metric
+from circuits.metrics import NAMED, Metric, agreement
 from circuits.pairs import Pairs
 from circuits.pairs.tasks import some_pairs_from_task
 from circuits.scores import EdgeScores
@@ -50,14 +50,13 @@ class _OnPairs(Probe):
         self._pairs(task)
 
     def _pairs(self, task: Task) -> Pairs:
-        return some_pairs_from_task(task, self.n_pairs, operand=self.operand, subset=self.subset, seed=self.seed)
+        return _pairs_of(task, self.n_pairs, self.operand, self.subset, self.seed)
 
     def _metric(self) -> Metric:
         return NAMED[self.metric]
 
     def _scores(self, observation: Observation, pairs: Pairs) -> EdgeScores:
-        attribution = partial(eap_ig, steps=self.steps)
-        return attribution(observation.model, pairs, self._metric(), ablation=self.ablation)
+        return eap_ig(observation.model, pairs, self._metric(), steps=self.steps, ablation=self.ablation)
 
 
 @dataclass(frozen=True)
@@ -127,40 +126,35 @@ class CircuitFormation(_OnPairs):
     def measure(self, observation: Observation) -> Iterator[Row | Array]:
         pairs = self._pairs(observation.task)
         scores = self._scores(observation, pairs)
-        edges = [Edge.named(row.key) for row in observation.of_model["final_circuit"]]
-        own = chosen_by(scores, greedy, Budget(n_edges=len(edges)))
-        final = _with_edges(scores, edges)
-        for key, circuit in (("final", final), ("own", own)):
-            found = faithfulness_of(
-                observation.model, pairs, self._metric(), circuit, n_random=self.n_random * (key == "final")
-            )
+        of_model = observation.of_model["final_circuit"]
+        final = np.zeros_like(scores.graph.mask)
+        for row in of_model:
+            final[scores.graph.place(Edge.named(row.key))] = True
+        own = greedy(scores.graph, scores.values, Budget(n_edges=len(of_model)), self.ablation)
+        runs = EdgeAblation(observation.model, pairs, (self._metric(), agreement), ablation=self.ablation)
+        there, here = faithfulness_of_masks(runs, [(final, self.n_random), (own, 0)])
+        for key, found in (("final", there), ("own", here)):
             faithful = found.faithfulness()
             yield from self._with_ends("faithfulness", key, faithful.estimate, faithful.low, faithful.high)
-            if key == "own":
-                continue
-            complete = found.completeness()
-            yield from self._with_ends("completeness", key, complete.estimate, complete.low, complete.high)
-            yield from self._with_ends("agreement", key, *found.agreement())
-            yield Row("faithfulness", float(found.control().estimate.mean()), self.metric, "random")
-            for name, values in (("whole", found.whole), ("none", found.none), ("final", found.circuit)):
-                yield Row("metric", float(values.mean()), self.metric, name)
-        yield Row("jaccard", own.jaccard(final), self.metric)
-        mask = own.mask
-        for source, destination in np.argwhere(mask | final.mask).tolist():
+        yield Row("faithfulness", float(there.control().estimate.mean()), self.metric, "random")
+        complete = there.completeness()
+        yield from self._with_ends("completeness", "final", complete.estimate, complete.low, complete.high)
+        yield from self._with_ends("agreement", "final", *there.agreement())
+        for key, values in (("whole", there.whole), ("none", there.none), ("final", there.circuit)):
+            yield Row("metric", float(values.mean()), self.metric, key)
+        yield Row("jaccard", (own & final).sum() / (own | final).sum(), self.metric)
+        for source, destination in np.argwhere(own | final).tolist():
             edge = str(scores.graph.edge(source, destination))
             yield Row("edge_score", float(scores.values[source, destination]), self.metric, edge)
-            yield Row("in_circuit", float(mask[source, destination]), self.metric, edge)
-        values = scores.values.astype(np.float32)
-        yield Array("circuit_edge_scores", xr.DataArray(values, dims=("source", "destination")))
+            yield Row("in_circuit", float(own[source, destination]), self.metric, edge)
+        stored = scores.values.astype(np.float32)
+        yield Array("circuit_edge_scores", xr.DataArray(stored, dims=("source", "destination")))
 
     def _with_ends(self, metric: str, key: str, *ends: float | np.ndarray) -> Iterator[Row]:
         for end, value in zip(("", "_low", "_high"), ends, strict=True):
             yield Row(f"{metric}{end}", float(value), self.metric, key)
 
 
-def _with_edges(scores: EdgeScores, edges: list[Edge]) -> Circuit:
-    """The circuit of these edges, with the scores that they have here."""
-    mask = np.zeros(scores.graph.mask.shape, dtype=bool)
-    for edge in edges:
-        mask[scores.graph.place(edge)] = True
-    return scores.circuit(mask)
+@lru_cache(maxsize=1)  # the checkpoints of a model are asked one after the other
+def _pairs_of(task: Task, n: int, operand: int, subset: str, seed: int) -> Pairs:
+    return some_pairs_from_task(task, n, operand=operand, subset=subset, seed=seed)

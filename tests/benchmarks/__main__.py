@@ -4,7 +4,19 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import capture, circuits, corpus, linear, memorization, patching, start, structure, training
+from tests.benchmarks import (
+    capture,
+    circuits,
+    corpus,
+    formation,
+    linear,
+    memorization,
+    patching,
+    start,
+    structure,
+    training,
+    viewer,
+)
 
 
 def main() -> None:
@@ -16,10 +28,12 @@ def main() -> None:
     for row in [
         *linear.rows(),
         *circuits.rows(),
+        *formation.rows(),
         *patching.rows(),
         *memorization.rows(),
         *corpus.rows(),
         *start.rows(),
+        *viewer.rows(),
     ]:
         table.add_row(*row, "cpu")
     Console(width=110).print(table)

@@ -2,11 +2,23 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from circuits import Budget, Circuit, acdc, eap, logit_difference, pairs_from_task
+from circuits import (
+    Budget,
+    Circuit,
+    Graph,
+    acdc,
+    answer_loss,
+    eap,
+    faithfulness_of,
+    logit_difference,
+    minimality,
+    pairs_from_task,
+)
 from circuits.cli import app
 from circuits.discovery import chosen_by, greedy
 from probe.suites import open_suite
@@ -31,6 +43,11 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+def circuit_of(graph, mask, scores):
+    about = {"metric": "logit_difference", "direction": 1, "method": "eap", "ablation": "zero"}
+    return Circuit.chosen(graph, mask, scores, **about)
+
+
 @pytest.fixture(scope="module")
 def formed(tmp_path_factory):
     """A run of the batch by ``circuits form``, and what was printed."""
@@ -51,6 +68,15 @@ def saved(suite, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "circuit.json"
     found = run("find", suite, "--model", "d16-s0", "--out", path)
     assert found.exit_code == 0, found.output
+    return path
+
+
+@pytest.fixture(scope="module")
+def deeper(tmp_path_factory):
+    """A circuit of a model that has two layers, which says nothing of its weights."""
+    graph = Graph(n_layers=2, n_heads=2)
+    path = tmp_path_factory.mktemp("deeper") / "deeper.json"
+    circuit_of(graph, graph.mask, np.arange(graph.mask.size, 0.0, -1).reshape(graph.mask.shape)).save(str(path))
     return path
 
 
@@ -110,30 +136,69 @@ def test_find_by_acdc(suite, tmp_path):
 
 
 def test_score_on_other_pairs_and_by_edge(suite, saved):
-    found = run("score", saved, suite, "--model", "d16-s0", "--by-edge", "--ablation", "zero")
+    found = run("score", saved, suite, "--model", "d16-s0", "--by-edge", "--ablation", "zero", "--n-pairs", 30)
     assert found.exit_code == 0, found.output
-    assert "ablation: zero" in found.stdout
-    circuit = Circuit.load(str(saved))
-    for edge, _ in circuit.edges():
-        assert str(edge) in found.stdout
+    at, circuit = open_suite(str(suite))["d16-s0", 60], Circuit.load(str(saved))
+    model, pairs = at.load(), pairs_from_task(at.task, 30, seed=1)
+    assert faithfulness_of(model, pairs, logit_difference, circuit, ablation="zero", seed=1).text() in found.stdout
+    table = minimality(model, pairs, logit_difference, circuit, ablation="zero")
+    shown = [line.split() for line in found.stdout.splitlines() if " -> " in line]
+    assert len(shown) == circuit.n_edges
+    for cells, row in zip(shown, table.itertuples(), strict=True):
+        between = f"{row.low:+.3f} to {row.high:+.3f}"
+        assert " ".join(cells) == f"{row.edge} {row.score:+.3g} {row.adds:+.3f} {between}"
 
 
 def test_score_of_another_checkpoint_has_to_be_asked_for(suite, saved):
-    refused = run("score", saved, suite, "--model", "d16-s0", "--step", 0)
-    assert refused.exit_code == 1
-    assert "is of another checkpoint than d16-s0 at step 0" in refused.stderr
-    assert run("score", saved, suite, "--model", "d16-s0", "--step", 0, "--transferred").exit_code == 0
+    for other in (("d16-s0", 0), ("d8-s0", 60)):
+        where = ("score", saved, suite, "--model", other[0], "--step", other[1], "--n-pairs", 20, "--operand", 1)
+        refused = run(*where)
+        assert refused.exit_code == 1
+        assert f"{saved} is of another checkpoint than {other[0]} at step {other[1]}" in refused.stderr
+        assert "give --transferred" in refused.stderr
+        found = run(*where, "--transferred", "--subset", "train", "--metric", "answer_loss", "--seed", 4)
+        assert found.exit_code == 0, found.output
+        at = open_suite(str(suite))[other]
+        pairs = pairs_from_task(at.task, 20, operand=1, subset="train", seed=4)
+        expected = faithfulness_of(at.load(), pairs, answer_loss, Circuit.load(str(saved)), seed=4)
+        assert found.stdout == f"{expected}\n"  # and nothing of single edges
 
 
-def test_compare(suite, saved, tmp_path):
-    other = tmp_path / "other.json"
-    assert run("find", suite, "--model", "d16-s0", "--edges", 12, "--out", other).exit_code == 0
-    found = run("compare", saved, other)
+def test_compare(tmp_path, monkeypatch):
+    """Three circuits that all share one edge; of the others each has some that it shares with one, or with none."""
+    monkeypatch.chdir(tmp_path)
+    graph = Graph(n_layers=1, n_heads=2)
+    numbers = {"one.json": (0, 1, 2, 3, 8), "two.json": (2, 3, 4, 5), "three.json": (3, 5, 6, 7, 8, 9)}
+    scores = np.random.default_rng(0).normal(size=graph.mask.shape)
+    for path, edges in numbers.items():
+        mask = np.zeros(graph.mask.size, dtype=bool)
+        mask[np.flatnonzero(graph.mask)[list(edges)]] = True
+        circuit_of(graph, mask.reshape(graph.mask.shape), scores).save(path)
+    found = run("compare", *numbers)
     assert found.exit_code == 0, found.output
-    one, two = Circuit.load(str(saved)), Circuit.load(str(other))
-    assert f"{one.jaccard(two):.3f}" in found.stdout
-    assert f"In all: {(one & two).n_edges} edges" in found.stdout
-    assert f"In {other} alone: {(two - one).n_edges} edges" in found.stdout
+    lines = found.stdout.splitlines()
+    loaded = one, two, three = [Circuit.load(path) for path in numbers]
+    rows = [line.split() for line in lines]
+    assert ["circuit", "edges", "1", "2", "3"] in rows
+    for number, (path, circuit) in enumerate(zip(numbers, loaded, strict=True), start=1):
+        jaccards = [f"{circuit.jaccard(other):.3f}" for other in loaded]
+        assert [str(number), path, str(circuit.n_edges), *jaccards] in rows
+    parts = {"In all": (one & two & three, 1), "In one.json alone": (one - two - three, 2)}
+    parts |= {"In two.json alone": (two - one - three, 1), "In three.json alone": (three - one - two, 3)}
+    for title, (circuit, n_edges) in parts.items():
+        at = lines.index(f"{title}: {n_edges} edges")
+        edges = [f"  {edge}  {score:+.4g}" for edge, score in circuit.edges()]
+        assert lines[at + 1 : at + 2 + n_edges] == [*edges, ""][: len(lines) - at - 1]
+
+
+def test_of_many_edges_the_largest_are_shown(deeper):
+    found = run("compare", deeper, deeper)
+    assert found.exit_code == 0, found.output
+    circuit = Circuit.load(str(deeper))
+    after = found.stdout.split(f"In all: {circuit.n_edges} edges\n")[1].splitlines()
+    assert after[:20] == [f"  {edge}  {score:+.4g}" for edge, score in circuit.edges()][:20]
+    assert after[20] == f"  and {circuit.n_edges - 20} more"
+    assert after[22] == f"In {deeper} alone: 0 edges"
 
 
 @pytest.mark.parametrize(
@@ -149,24 +214,44 @@ def test_compare(suite, saved, tmp_path):
         (("find", "SUITE", "--model", "d8-s0", "--pairs", "x.jsonl"), "has no tokenizer to read x.jsonl with"),
         (("compare", "CIRCUIT"), "circuits: got 1; expected two or more"),
         (("compare", "CIRCUIT", "missing.json"), "missing.json"),
+        (("compare", "CIRCUIT", "BATCH"), "batch.yaml: circuit: not JSON"),
+        (("compare", "CIRCUIT", "DEEPER"), "other: it is of Graph(n_layers=2"),
+        (("score", "missing.json", "SUITE", "--model", "d8-s0"), "missing.json"),
+        (("score", "CIRCUIT", "SUITE"), "has several; expected --model and one of d"),
+        (("score", "CIRCUIT", "SUITE", "--model", "d16-s0", "--subset", "tests"), "subset: got 'tests'; expected one"),
+        (("score", "CIRCUIT", "SUITE", "--model", "d16-s0", "--metric", "f1"), "metric: got 'f1'; expected one of"),
+        (("score", "CIRCUIT", "SUITE", "--model", "d16-s0", "--ablation", "noise"), "ablation: got 'noise'"),
+        (("score", "DEEPER", "SUITE", "--model", "d8-s0", "--transferred"), "circuit: it is of Graph(n_layers=2"),
+        (("score", "DEEPER", "SUITE", "--model", "d8-s0", "--by-edge"), "circuit: it is of Graph(n_layers=2"),
         (("form", "grokking-demo-x"), "grokking-demo-x"),
+        (("form", "CIRCUIT"), "circuit.json"),
+        (("form", "BATCH", "--workers", 0), "workers: got 0; expected at least 1"),
     ],
 )
-def test_mistakes_are_said_in_words(arguments, said, suite, saved):
-    places = {"SUITE": suite, "CIRCUIT": saved}
+def test_mistakes_are_said_in_words(arguments, said, formed, suite, saved, deeper):
+    places = {"SUITE": suite, "CIRCUIT": saved, "DEEPER": deeper, "BATCH": formed[0].parent / "batch.yaml"}
     found = run(*(places.get(argument, argument) for argument in arguments))
     assert found.exit_code == 1, found.output
     assert said in found.stderr
     assert "Traceback" not in found.output
 
 
-def test_a_batch_without_the_probes_is_told_which(formed, tmp_path):
-    batch = tmp_path / "plain.yaml"
-    probes = BATCH.index("  - {name: final_circuit")
-    batch.write_text(BATCH[:probes])
-    refused = run("form", batch, "--out", tmp_path / "run", "--workers", 1)
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        (("- {name: final_circuit, args: {n_pairs: 16}}\n", "\n"), (), "circuit_formation needs final_circuit"),
+        (("{n_pairs: 16, n_random: 3}", "{n_random: 0}"), (), "n_random: got 0; expected 1 or more"),
+        (("{n_pairs: 16}", "{ablation: none}"), (), "ablation: got 'none'; expected one of corrupted"),
+        (("  - {name: circuit_formation", "  # "), (), "expected final_circuit and circuit_formation among them"),
+        (("", ""), ("--level", 0), "level: got 0.0; expected above 0"),
+    ],
+)
+def test_what_cannot_be_formed_is_refused_before_anything_is_trained(tmp_path, change, options, said):
+    (tmp_path / "batch.yaml").write_text(BATCH.replace(*change))
+    refused = run("form", tmp_path / "batch.yaml", "--out", tmp_path / "run", "--workers", 1, *options)
     assert refused.exit_code == 1
-    assert "final_circuit and circuit_formation" in refused.stderr
+    assert said in refused.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_pairs_from_a_file_are_read_with_the_models_tokenizer(tmp_path):
