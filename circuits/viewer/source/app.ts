@@ -85,7 +85,7 @@ export class App implements Context {
     this.store = new Store(transport);
     this.now = this.valid(fromHash(address.read()));
     const drawn = (ms: number) => this.timed(ms);
-    const select = (name: string | null) => this.change({ selected: name, tab: "part" });
+    const select = (name: string | null) => this.pick(name);
     const unit = () => this.run.metric ?? "";
     this.graph = new GraphView(unit, { select, drawn }, "Circuit graph; the lists below it say the same");
     this.pinned = new GraphView(unit, { select, drawn: () => undefined }, "Pinned circuit graph");
@@ -94,7 +94,7 @@ export class App implements Context {
     this.header = new Header(this);
     this.timeline = new Timeline((step) => this.change({ step }));
     this.part = new PartPanel(this);
-    this.prompt = new PromptTab(this, () => this.shape(this.now.model)?.nodes.map((node) => node.name) ?? []);
+    this.prompt = new PromptTab(this);
     this.map = new MapTab(this);
     this.panels = { part: this.part.element, prompt: this.prompt.element, map: this.map.element };
     const tab = (name: Tab, title: string) =>
@@ -147,6 +147,16 @@ export class App implements Context {
       this.pending = false;
       this.render();
     });
+  }
+
+  /** A node or an edge was clicked: it is told of; beside a prompt, a node is ablated, or is so no more. */
+  private pick(name: string | null): void {
+    const shape = this.shape(this.now.model);
+    if (this.now.tab !== "prompt") this.change({ selected: name, tab: "part" });
+    else if (name !== null && shape?.writers.has(name)) {
+      const others = this.now.ablated.filter((one) => one !== name);
+      this.change({ ablated: others.length < this.now.ablated.length ? others : [...others, name] });
+    } else if (name !== null) this.status(`${name} cannot be ablated here: click embed, a head or an MLP.`);
   }
 
   status(text: string): void {
@@ -232,6 +242,7 @@ export class App implements Context {
       this.drawnNow = found;
       this.graph.draw({ scores: found.values, drawn: found.drawn, scale });
       this.graph.select(this.now.selected);
+      this.graph.ablate(this.now.tab === "prompt" ? this.now.ablated : []);
       if (this.failed) this.status("");
       this.tell(found, scale);
       await this.showPinned(compare, found, scale);
@@ -258,7 +269,7 @@ export class App implements Context {
     const unit = this.run.metric ?? "";
     this.changes.replaceChildren(
       h("h3", {}, `Against ${compare.model} at step ${count(compare.step)}`),
-      differenceTable(difference(before, found), unit, (name) => this.change({ selected: name, tab: "part" })),
+      differenceTable(difference(before, found), unit, (name) => this.pick(name)),
     );
   }
 
@@ -310,7 +321,7 @@ export class App implements Context {
     const listed = found.shape.edges.flatMap((edge, i) =>
       found.drawn[i] ? [{ name: edge.name, score: found.values[i], inside: found.scores.inside?.[i] ?? null }] : [],
     );
-    const select = (name: string) => this.change({ selected: name, tab: "part" });
+    const select = (name: string) => this.pick(name);
     const open = [...this.below.querySelectorAll("details")].map((one) => one.open);
     this.below.replaceChildren(
       legend(scale, unit, this.run.ablation ?? ""),
@@ -405,7 +416,7 @@ export class App implements Context {
     const names = this.shape(this.now.model)?.nodes.map((node) => node.name) ?? [];
     const found =
       names.find((name) => name === wanted) ?? names.find((name) => name.toLowerCase().includes(wanted.toLowerCase()));
-    if (found) this.change({ selected: found, tab: "part" });
+    if (found) this.pick(found);
     else this.status(`find: got ${wanted}; expected the name of a node, such as ${names[1] ?? "embed"}`);
   }
 

@@ -155,6 +155,15 @@ export class GraphView {
     });
   }
 
+  /** Marks nodes that are ablated. */
+  ablate(names: string[]): void {
+    this.cy.batch(() => {
+      this.cy.nodes().forEach((node) => {
+        node.toggleClass("ablated", names.includes(node.data("name")));
+      });
+    });
+  }
+
   /** The colours of the page have changed. */
   restyle(): void {
     this.cy.style(style());
@@ -231,6 +240,10 @@ function style(): cytoscape.StylesheetJson {
     },
     { selector: "edge.hidden", style: { display: "none" } },
     { selector: "node.selected", style: { "border-width": 3, "border-color": colors.accent } },
+    {
+      selector: "node.ablated",
+      style: { "border-width": 3, "border-style": "dashed", "border-color": colors.positive, color: colors.muted },
+    },
     {
       selector: "edge.selected",
       style: { display: "element", "underlay-color": colors.accent, "underlay-opacity": 0.35, "underlay-padding": 4 },

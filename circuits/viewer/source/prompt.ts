@@ -14,10 +14,7 @@ export class PromptTab {
   private answer = h("div", { "aria-live": "polite" });
   private head = h("select", { "aria-label": "Head whose pattern is shown" });
 
-  constructor(
-    private context: Context,
-    private nodes: () => string[],
-  ) {
+  constructor(private context: Context) {
     const run = () => this.context.change({ prompt: this.input.value, other: this.other.value });
     this.input.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey) {
@@ -34,21 +31,11 @@ export class PromptTab {
         "div",
         { class: "row" },
         button("Run", run, { "data-testid": "prompt-run", class: "primary" }),
-        button("Ablate the selected node", () => this.ablateSelected(), { "data-testid": "ablate-selected" }),
+        h("span", { class: "muted" }, "Click nodes in the graph to ablate them."),
       ),
       this.ablated,
       this.answer,
     );
-  }
-
-  private ablateSelected(): void {
-    const { selected, ablated } = this.context.state();
-    if (selected === null || !this.nodes().includes(selected) || selected === "logits") {
-      this.context.status("Select a node that writes: embed, a head or an MLP.");
-      return;
-    }
-    const others = ablated.filter((name) => name !== selected);
-    this.context.change({ ablated: others.length < ablated.length ? others : [...ablated, selected] });
   }
 
   show(): void {

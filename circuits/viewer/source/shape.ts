@@ -24,6 +24,8 @@ export interface Shape {
   edges: GraphEdge[];
   nodeOf: Map<string, number>;
   edgeOf: Map<string, number>;
+  /** Nodes that write to the residual stream. */
+  writers: Set<string>;
   /** Heads of keys and values, with the heads that they serve. */
   serves: [number, number][];
 }
@@ -76,7 +78,8 @@ export function shapeOf(graph: GraphShape): Shape {
       if (served !== undefined) serves.push([i, served]);
     }
   });
-  return { nodes, edges, nodeOf, edgeOf: new Map(edges.map((edge, i) => [edge.name, i])), serves };
+  const edgeOf = new Map(edges.map((edge, i) => [edge.name, i]));
+  return { nodes, edges, nodeOf, edgeOf, writers: new Set(graph.sources), serves };
 }
 
 /** Whether each edge lies on a way through a node, of those that are drawn. */

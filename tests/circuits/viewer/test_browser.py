@@ -160,7 +160,7 @@ def test_an_edge_is_told_of_when_it_is_clicked_and_ablated_live(look, answers):
 
 
 def test_a_prompt_is_run_and_its_answer_changes_without_a_node(look, answers):
-    page = look("tab=prompt&selected=L0.MLP")
+    page = look("tab=prompt")
     page.at("predictions").wait_for()
     assert page.at("predictions").locator("tbody tr").first.inner_text().startswith("3")
     page.at("prompt-input").fill("1 2 nonsense")
@@ -170,7 +170,8 @@ def test_a_prompt_is_run_and_its_answer_changes_without_a_node(look, answers):
     page.at("prompt-input").press("Enter")
     page.at("predictions").wait_for()
     assert answers.asked[-1][1]["tokens"] == [1, 3, 4]
-    page.at("ablate-selected").click()
+    page.tap("L0.MLP")
+    assert page.page.evaluate("window.grokscope.cy().nodes('.ablated').map((one) => one.data('name'))") == ["L0.MLP"]
     page.until("document.querySelector('[data-testid=predictions] tbody tr').innerText.startsWith('1')")
     assert "without ablating" in page.at("predictions").inner_text()
     assert answers.asked[-1][1]["ablated"] == ["L0.MLP"]
@@ -178,6 +179,8 @@ def test_a_prompt_is_run_and_its_answer_changes_without_a_node(look, answers):
     page.at("prompt-run").click()
     page.page.wait_for_timeout(300)
     assert answers.asked[-1][1]["other"] == [3, 3, 4]
+    page.tap("logits")
+    page.page.get_by_text("logits cannot be ablated here").wait_for()
     page.page.get_by_role("button", name="Ablate L0.MLP no more").click()
     page.until("window.grokscope.state().ablated.length === 0")
 
