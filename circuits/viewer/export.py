@@ -99,7 +99,8 @@ def _page(wanted: Recording, kept: Mapping[str, str]) -> bytes:
         f"<style>{bundle_file('viewer.css').decode()}</style>"
     )
     body = f'<script type="application/json" id="{DATA}">{{{data}}}</script>\n<script type="module">{script}</script>'
-    return html_page(wanted.run.name, head, body).encode()
+    licenses = bundle_file("LICENSES.txt").decode().replace("--", "- -")  # which would end a comment
+    return html_page(wanted.run.name, head, f"{body}\n<!--\n{licenses}\n-->").encode()
 
 
 def _entry(key: str, text: str) -> str:

@@ -23,14 +23,22 @@ class FakeAnswers:
     """
     Args:
         steps: of each model, by name.
+        scored: those of the steps that have edge scores; all if not given.
+        live: whether it says that a model is at hand.
 
     Attributes:
         asked: all that was, in order.
         before_node: what is done before ``node`` is answered, such as waiting.
     """
 
-    def __init__(self, steps: Mapping[str, list[int]] | None = None) -> None:
+    def __init__(
+        self,
+        steps: Mapping[str, list[int]] | None = None,
+        scored: Mapping[str, list[int]] | None = None,
+        live: bool = True,
+    ) -> None:
         self.steps = steps or {"d16-s0": [0, 20, 40], "d32-s0": [0, 20]}
+        self.scored, self.live = scored or self.steps, live
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.before_node: Callable[[Callable[[], bool]], object] = lambda cancelled: None
 
@@ -52,7 +60,7 @@ class FakeAnswers:
             name=ODD,
             address="runs/odd",
             models=[
-                m.ModelEntry(name=name, n_params=1000, seed=0, graph=graph, steps=steps, scored=steps)
+                m.ModelEntry(name=name, n_params=1000, seed=0, graph=graph, steps=steps, scored=self.scored[name])
                 for name, steps in self.steps.items()
             ],
             task=m.TaskEntry(
@@ -60,7 +68,7 @@ class FakeAnswers:
             ),
             metric="logit_difference",
             ablation="corrupted",
-            live=True,
+            live=self.live,
             running=True,
             revision="1",
             notes=[],

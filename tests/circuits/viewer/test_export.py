@@ -24,7 +24,7 @@ from circuits.viewer.export import write_page
 from circuits.viewer.messages import QUESTIONS, Run
 from circuits.viewer.page import bundle_file
 from circuits.viewer.recording import spread
-from probe.storage import readable_size
+from probe.storage import read_bytes, readable_size
 from tests.circuits.viewer.fake_answers import CIRCUIT, EDGES, ODD, SOURCES, FakeAnswers
 
 
@@ -161,6 +161,7 @@ def test_the_front_end_is_in_it(saved):
     assert script.startswith(body)
     assert re.search(r"mount: \w+", script[len(body) :])
     assert "export" not in script[len(body) :]
+    assert f"<!--\n{bundle_file('LICENSES.txt').decode()}\n-->" in saved.read_text("utf-8")  # as the licenses ask
     (style,) = [text for tag, _, text in page.texts if tag == "style"]
     assert style == bundle_file("viewer.css").decode()
 
@@ -177,6 +178,38 @@ def test_only_some_models_and_steps(tmp_path):
     (line,) = data["history?name=embed"]["lines"]
     assert (line["model"], line["step"], line["score"]) == ("a", [0, 40, 90], [1, 41, 91])
     assert {name for name, _ in answers.asked} == {"run", "curves", "scores", "history"}
+
+
+def test_steps_without_scores_and_models_without_any(tmp_path):
+    """Of a model with scores, its scored steps are kept; of one without, all, for what is computed on it."""
+    path = tmp_path / "some.html"
+    answers = FakeAnswers({"a": [0, 10, 20, 30], "b": [0, 5]}, scored={"a": [10, 30], "b": []})
+    write_page(answers, str(path))
+    data = data_of(path)
+    assert [(model["steps"], model["scored"]) for model in data["run"]["models"]] == [
+        ([10, 30], [10, 30]),
+        ([0, 5], []),
+    ]
+    asked = list(map(parameters_of, data))
+    assert [given["step"] for name, given in asked if name == "scores"] == ["10", "30"]
+    assert {(given["model"], given["step"]) for name, given in asked if name == "node"} == {
+        ("a", "10"),
+        ("a", "30"),
+        ("b", "0"),
+        ("b", "5"),
+    }
+    assert {given["model"] for name, given in asked if name == "edge"} == {"a"}
+
+
+def test_without_a_model_at_hand_nothing_is_computed(tmp_path):
+    answers = FakeAnswers(live=False)
+    write_page(answers, str(tmp_path / "run.html"))
+    assert {name for name, _ in answers.asked} == {"run", "curves", "scores", "history"}
+
+
+def test_it_may_be_written_to_a_store():
+    written = write_page(FakeAnswers(), "memory://export/run.html", live=False)
+    assert len(read_bytes("memory://export/run.html")) == written
 
 
 def test_a_file_may_be_as_large_as_it_is_and_no_less(tmp_path):
@@ -206,6 +239,13 @@ def test_answers_of_models_fill_the_room_that_is_left(tmp_path):
     turns = [given["step"] == last[given["model"]] for given in live]
     assert turns == sorted(turns, reverse=True)
     assert True in turns
+
+
+def test_the_last_steps_come_first(tmp_path):
+    path = tmp_path / "run.html"
+    write_page(FakeAnswers({"a": list(range(0, 100, 10)), "b": [5, 6]}), str(path))
+    steps = [(given["model"], int(given["step"])) for name, given in map(parameters_of, data_of(path)) if name == "map"]
+    assert steps == [("a", 90), ("b", 6), ("a", 80), ("b", 5), ("a", 50), ("a", 30), ("a", 0)]
 
 
 def test_an_answer_that_a_model_does_not_give_is_left_out(tmp_path):
@@ -308,6 +348,7 @@ def test_the_command_writes_the_file_and_says_how_large_it_is(monkeypatch, tmp_p
     assert said.exit_code == 0, said.output
     assert said.stdout == f"{path}: {readable_size(path.stat().st_size)}\n"
     assert [model["steps"] for model in data_of(path)["run"]["models"]] == [[0, 40], [0, 20]]
+    assert not any(name == "node" for name, _ in map(parameters_of, data_of(path)))
     live = command(monkeypatch, "runs/one", "--out", path)
     assert live.exit_code == 0, live.output
     assert any(name == "node" for name, _ in map(parameters_of, data_of(path)))

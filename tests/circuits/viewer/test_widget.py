@@ -60,6 +60,7 @@ def test_every_question_is_answered(shown):
         assert told["id"] == number
         answer = QUESTIONS[name][1].model_validate(told["answer"])
         assert answer.model_dump_json() == FakeAnswers().answer(name, parameters).model_dump_json()
+    assert shown.widget._works == {}  # nothing is kept of what was answered
 
 
 def test_numbers_that_are_not_finite_are_null(shown):
@@ -192,6 +193,8 @@ def test_a_state_is_of_the_run():
     assert state_of(run) == ""
     assert state_of(run, step=20) == "model=d32-s0&step=20"
     assert state_of(run, model="d16-s0", threshold=0.5) == "model=d16-s0&threshold=0.5"
+    scored = FakeAnswers(scored={"d16-s0": [], "d32-s0": [10]}).answer("run", {})
+    assert state_of(scored, step=10) == "model=d32-s0&step=10"
     for wrong, said in [
         ({"model": "nobody"}, "model: got 'nobody'; expected one of d16-s0, d32-s0"),
         ({"step": 40}, "step: got 40 of d32-s0; expected one of its steps, such as 20"),
