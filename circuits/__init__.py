@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from circuits.faithfulness import Faithfulness, faithfulness_of, minimality
     from circuits.formation import Formation, formation_of
     from circuits.graph import Edge, Graph, Node
+    from circuits.incompleteness import incompleteness_of
     from circuits.metrics import (
         Metric,
         accuracy,
@@ -90,6 +91,7 @@ _HOME = {
     "greater_than_pairs": "circuits.pairs",
     "greedy": "circuits.discovery",
     "greedy_edges": "circuits.discovery",
+    "incompleteness_of": "circuits.incompleteness",
     "indirect_object_pairs": "circuits.pairs",
     "key_frequency_loss": "circuits.metrics",
     "kl_from_clean": "circuits.metrics",
@@ -144,6 +146,7 @@ __all__ = [
     "greater_than_pairs",
     "greedy",
     "greedy_edges",
+    "incompleteness_of",
     "indirect_object_pairs",
     "key_frequency_loss",
     "kl_from_clean",

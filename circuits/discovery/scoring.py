@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from probe.suites.hooked import HookedModel
 
 Attribution = Callable[..., EdgeScores]
-"""``eap``, ``eap_ig``, ``eap_ig_activations`` or ``eap_qk``, or ``functools.partial`` of one: (model, pairs, metric, ablation=)."""
+"""``eap``, ``eap_qk``, ``eap_ig``, ``eap_ig_activations``, or ``partial`` of one: (model, pairs, metric, ablation=)."""
 
 
 def top_edges(
