@@ -19,7 +19,7 @@ from circuits import (
     minimality,
 )
 from circuits.curves import FaithfulnessCurve
-from circuits.faithfulness import Faithfulness, random_masks
+from circuits.faithfulness import Faithfulness, faithfulness_of_masks, random_masks
 from tests.circuits.models import ours, random_pairs
 from tests.circuits.programs.known import PROGRAMS
 
@@ -80,6 +80,8 @@ def test_each_number_is_what_its_edges_give():
     for name, mask in zip(("whole", "none", "circuit", "without"), masks, strict=True):
         np.testing.assert_allclose(getattr(found, name), runs.values(mask)[0], atol=1e-12)
     np.testing.assert_array_equal(found.agrees, runs.values(every & ~inside)[1])
+    assert (found.n_edges, found.n_all) == (inside.sum(), every.sum())
+    assert found.text().startswith(f"{inside.sum()} of {every.sum()} edges, ablation: corrupted, 6 pairs")
     m = {name: getattr(found, name).mean() for name in ("whole", "none", "circuit", "without")}
     assert found.faithfulness().estimate == pytest.approx((m["circuit"] - m["none"]) / (m["whole"] - m["none"]))
     left = (m["without"] - m["none"]) / (m["whole"] - m["none"])
@@ -88,6 +90,24 @@ def test_each_number_is_what_its_edges_give():
         assert mask.sum() == circuit.n_edges
         assert not (mask & ~every).any()
         np.testing.assert_allclose(values, runs.values(every & ~mask)[0], atol=1e-12)
+
+
+def test_several_circuits_at_a_time_are_what_each_is_alone():
+    model, _, _ = ours(torch.float64)
+    pairs = random_pairs(n=6)
+    scores = eap(model, pairs, logit_difference)
+    size = np.abs(scores.values)
+    circuits = [scores.circuit(size > np.quantile(size, share)) for share in (0.9, 0.7, 0.8)]
+    runs = EdgeAblation(model, pairs, (logit_difference, agreement), ablation="resample", seed=2)
+    asked = [(circuit.mask, n) for circuit, n in zip(circuits, (2, 0, 3), strict=True)]
+    together = faithfulness_of_masks(runs, asked, seed=2)
+    for found, circuit, (_, n) in zip(together, circuits, asked, strict=True):
+        alone = faithfulness_of(model, pairs, logit_difference, circuit, ablation="resample", n_random=n, seed=2)
+        for name in ("whole", "none", "circuit", "without", "random", "agrees"):
+            np.testing.assert_allclose(getattr(found, name), getattr(alone, name), atol=1e-12)
+        assert found.text() == alone.text()
+    with pytest.raises(ValueError, match="n_random: got -1"):
+        faithfulness_of_masks(runs, [(circuits[0].mask, -1)])
 
 
 def test_the_share_of_pairs_that_agree_is_counted():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from circuits import Circuit, Graph, Pairs, answer_loss, eap, faithfulness_of, logit_difference
+from circuits import Circuit, EdgeAblation, Graph, Pairs, answer_loss, eap, faithfulness_of, logit_difference
 from circuits.incompleteness import incompleteness_of
 from probe.suites.architecture import Architecture
 from probe.suites.hooked import HookedTransformer
@@ -84,6 +84,16 @@ def test_greedily_the_furthest_apart_of_the_candidates_is_taken(case):
     assert alone["n_removed"].tolist() == [0, circuit.n_edges, 1, 2, 3]
     others = incompleteness_of(model, pairs, logit_difference, circuit, n_subsets=0, n_greedy=3, n_candidates=1, seed=1)
     assert alone["edges"].tolist() != others["edges"].tolist()  # what is drawn then decides
+
+
+def test_so_many_candidates_are_tried_in_one_call(case, monkeypatch):
+    model, pairs, circuit, _ = case
+    tried, values = [], EdgeAblation.values
+    monkeypatch.setattr(
+        EdgeAblation, "values", lambda runs, masks: tried.append(masks.shape[:2]) or values(runs, masks)
+    )
+    incompleteness_of(model, pairs, logit_difference, circuit, n_subsets=4, n_greedy=6, n_candidates=3)
+    assert tried == [(2, 6), *[(2, 3)] * 5, (2, 2)]
 
 
 def test_subsets_are_drawn_by_the_seed_with_half_of_the_edges(case):

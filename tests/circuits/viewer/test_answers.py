@@ -1,5 +1,6 @@
 """What is told of a run against its results table, its arrays and its models; a run that goes on; suites alone."""
 
+import json
 import math
 import shutil
 
@@ -184,6 +185,14 @@ def test_curves_and_dates(answers, results):
     assert None not in (told.dates["memorized"], told.dates["circuit faithful"])
 
 
+def test_dates_are_those_of_the_model(folder):
+    asked = Answers.of(folder)
+    asked.answer("run", {})
+    asked._opened.look(anew=False).formation.models["faithful_step"] = [60.0, math.nan]
+    dates = [asked.answer("curves", {"model": model}).dates["circuit faithful"] for model in (SMALL, LARGE)]
+    assert dates == [60.0, None]
+
+
 def test_live_scores_of_a_run_are_of_its_own_pairs(answers):
     """The mean of what is computed of an edge is what the batch stored."""
     run = answers.answer("run", {})
@@ -237,6 +246,19 @@ def test_results_that_were_left_do_not_end_a_run(folder, tmp_path):
     shutil.copy(files[0], growing / "results" / f"{'1' * 64}.parquet")
     files[1].unlink()
     assert Answers.of(growing).answer("run", {}).running
+
+
+def test_training_that_was_stopped_is_told_and_not_waited_for(folder, tmp_path):
+    stopped = copied(folder, tmp_path, ["step_00000180.safetensors"])
+    asked = Answers.of(stopped)
+    first = asked.answer("run", {})
+    assert (first.running, first.notes) == (True, [])
+    for model in (SMALL, LARGE):
+        reason = {"step": 180, "reason": f"the loss of {model} was nan"}
+        (stopped / "suite" / model / "stopped.json").write_text(json.dumps(reason))
+    then = asked.answer("run", {})
+    assert then.notes == [f"Training of {model} was stopped: the loss of {model} was nan" for model in (SMALL, LARGE)]
+    assert then.revision != first.revision
 
 
 def test_a_run_that_has_no_model_yet(folder, tmp_path):

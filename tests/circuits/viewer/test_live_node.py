@@ -7,10 +7,11 @@ import torch
 from circuits import pairs_from_task, repeated_tokens
 from circuits.heads import direct_logit_attribution, head_scores, scores_on_repeats
 from circuits.probes import CircuitFormation
-from circuits.viewer import live_map, live_written
+from circuits.viewer import live_map, live_spectrum, live_written
 from circuits.viewer.answers import Answers
 from circuits.viewer.live import Loaded
 from circuits.viewer.live_spectrum import spectrum_of
+from circuits.viewer.live_written import top_examples
 from probe.measures.fourier import circle, fourier_basis
 from tests.circuits.viewer.live_suite import DIGITS, QUOTIENT, REPEATED, STEP, SUM, at, interval, suite_in, written
 
@@ -132,6 +133,37 @@ def test_spectrum_is_of_what_is_written_at_the_answer(answers, suite, name, node
     assert [token for token in range(8) if told.circle_x[token] is None] == sorted({*range(8)} - {*tokens})
 
 
+def test_spectrum_of_waves_is_known(suite, monkeypatch):
+    """Of waves in the answer, in the second operand, and in a pair of frequencies; of a / b, whose order is another."""
+    checkpoint = suite[QUOTIENT, STEP]
+    at_it = Loaded(checkpoint, checkpoint.load(), CircuitFormation())
+    head, form = next(node for node in at_it.graph.sources if node.kind == "head"), checkpoint.task.cyclic_form
+    i, j = torch.arange(6).double()[:, None], torch.arange(6).double()
+    axes = torch.eye(8)[:2].double() * 3
+
+    def turning(k, place):
+        angle = (2 * torch.pi * k / 6 * place)[..., None]
+        return angle.cos() * axes[0] + angle.sin() * axes[1]
+
+    def told_of(maps):
+        flat = (maps + 5.0).expand(6, 6, 8).reshape(36, 8)
+        monkeypatch.setattr(live_spectrum, "written_at_answers", lambda *given: (flat, None))
+        return spectrum_of(at_it, head)
+
+    for k, place, by, tokens in ((2, i + j, "answer", form.c), (1, j[None], "second operand", form.b)):
+        told = told_of(turning(k, place))
+        assert (told.key, told.what) == (k, f"{head} at the answer position, by {by}")
+        assert told.share == pytest.approx([float(frequency == k) for frequency in told.frequency], abs=1e-9)
+        angles = 2 * np.pi * k / 6 * np.arange(6)
+        assert [told.circle_x[token] for token in tokens.tolist()] == pytest.approx(3 * np.cos(angles), abs=1e-9)
+        assert [told.circle_y[token] for token in tokens.tolist()] == pytest.approx(3 * np.sin(angles), abs=1e-9)
+    mixed = turning(1, i) * turning(2, j)  # of two frequencies: in no share
+    assert told_of(mixed).share == pytest.approx([0.0] * 3, abs=1e-9)
+    assert told_of(mixed + turning(1, i + j)).share[0] == pytest.approx(
+        float(36 * 9 / (36 * 9 + (mixed**2).sum())), abs=1e-9
+    )
+
+
 def test_spectrum_of_the_embedding(answers, suite):
     told = answers.answer("node", at(QUOTIENT, node="embed")).spectrum
     checkpoint = suite[QUOTIENT, STEP]
@@ -184,6 +216,25 @@ def test_top_examples_are_those_at_which_a_node_writes_most(answers, suite, name
     assert 0 < sum(right) < len(right)
 
 
+def test_right_is_told_among_the_answers_there_are(suite):
+    checkpoint = suite[SUM, STEP]
+    at_it = Loaded(checkpoint, checkpoint.load(), CircuitFormation())
+    node = at_it.graph.sources[-1]
+    before = top_examples(at_it, node)
+    stream = at_it.model.unembed.W_U.data
+    stream[:, 7] = 100 * stream[:, :7].sum(1)  # "=", which is no answer, is often the likeliest
+    with torch.no_grad():
+        said = at_it.model(torch.tensor(checkpoint.task.tokens))[:, -1].argmax(1)
+    assert (said == 7).any()
+    stream[:, 7] = -stream[:, 7]
+    with torch.no_grad():
+        other = at_it.model(torch.tensor(checkpoint.task.tokens))[:, -1].argmax(1)
+    assert {example.example for example in before if 7 in (said[example.example], other[example.example])}
+    assert top_examples(at_it, node) == before
+    stream[:, 7] = -stream[:, 7]
+    assert top_examples(at_it, node) == before
+
+
 def test_no_top_examples_where_all_are_alike(answers):
     assert answers.answer("node", at(SUM, node="embed")).top == []  # at "=" it writes the same
 
@@ -228,16 +279,20 @@ def test_map_of_answers_of_several_tokens(answers, suite):
     told = answers.answer("map", at(DIGITS))
     checkpoint = suite[DIGITS, STEP]
     model, task = checkpoint.load(), checkpoint.task
-    for a, b in ((0, 0), (12, 3), (3, 12), (7, 8)):
-        row = 13 * a + b
+    begun = 0  # answers of which a token is right, and not all are
+    for row, (a, b) in enumerate(task.facts.tolist()):
         logits = model(torch.tensor(task.tokens[row : row + 1]))[0].detach().double()
-        probability, words = 1.0, ""
+        probability, words, right = 1.0, "", []
         for position in np.flatnonzero(task.targets[row] >= 0):
             said = logits[position, task.answer_tokens].softmax(0)
             probability *= float(said[task.targets[row, position]])
             words += task.vocabulary[int(said.argmax())]
+            right.append(int(said.argmax()) == task.targets[row, position])
+        begun += right[0] and not all(right)
+        assert told.correct[a][b] == all(right)
         assert told.right[a][b] == pytest.approx(probability, rel=1e-4)
         assert told.answer[a][b] == task.said(np.array([[task.vocabulary.index(word) for word in words]]))[0]
+    assert begun
 
 
 def test_map_of_many_operands_shows_some(answers, monkeypatch):
@@ -247,7 +302,8 @@ def test_map_of_many_operands_shows_some(answers, monkeypatch):
     assert told.row_title == "first operand (4 of 7)"
     assert told.rows == told.columns == ["0", "2", "4", "6"]
     assert np.array(told.right) == pytest.approx(np.array(whole.right)[::2, ::2])
-    assert told.answer == [row[::2] for row in whole.answer[::2]]
+    for field in ("answer", "correct", "held_out", "exposures"):
+        assert getattr(told, field) == [row[::2] for row in getattr(whole, field)[::2]], field
 
 
 def test_a_task_without_operands_has_no_map(answers):

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import probe
-from circuits import EdgeAblation, Metric, Pairs
+from circuits import EdgeAblation, Metric, Pairs, repeated_tokens
 from circuits.graph import Graph
+from circuits.heads import scores_on_repeats
 from circuits.viewer.answers import Answers
 from probe.suites import open_suite
 from tests.suites.hub_format import save_llama, save_neox, tokenizer
@@ -83,9 +84,11 @@ def test_heads_of_keys_and_values_are_nodes_that_write_nothing(answers):
         answers.answer("forward", {"model": "llama", "step": STEP, "text": TEXT, "ablated": ["L0.KV1"]})
 
 
-def test_roles_are_told_without_a_task_and_edges_are_not(answers):
+def test_roles_are_told_without_a_task_and_edges_are_not(answers, suite):
     told = answers.answer("node", {"model": "neox", "step": STEP, "node": "L1.H1"})
-    assert [role.name for role in told.roles][-1] == "induction"
+    found = scores_on_repeats(suite["neox", STEP].load(), repeated_tokens(64, 8, 256)).means()
+    expected = {score: float(found["mean"].sel(score=score, layer=1, head=1)) for score in found["score"].values}
+    assert {role.name.replace(" ", "_"): role.value.mean for role in told.roles} == pytest.approx(expected, rel=1e-5)
     assert (told.pattern, told.attribution, told.spectrum, told.top) == (None, None, None, [])
     for name, more in (("edge", {"edge": "embed -> logits"}), ("scores", {})):
         with pytest.raises(ValueError, match="task: nothing says what neox was trained on"):
