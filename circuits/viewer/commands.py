@@ -61,7 +61,7 @@ def export(
             models=None if models is None else [name.strip() for name in models.split(",")],
             n_steps=steps,
             live=live,
-            max_bytes=int(max_mb * 1e6),
+            max_mb=max_mb,
             progress=True,
         )
         typer.echo(f"{out}: {readable_size(written)}")

@@ -30,18 +30,19 @@ def by_edge(graph: Graph, values: np.ndarray) -> Numbers:
     return values.T[graph.mask.T].tolist()
 
 
-def edge_names(graph: Graph) -> list[str]:
+def edge_names(graph: GraphShape) -> list[str]:
     """Names of the edges, in the same order."""
     return [
         f"{source}{ARROW}{destination}"
-        for destination, n_before in zip(graph.destination_names, graph.n_before.tolist(), strict=True)
-        for source in graph.source_names[:n_before]
+        for destination, n_before in zip(graph.destinations, graph.n_before, strict=True)
+        for source in graph.sources[:n_before]
     ]
 
 
-def node_names(graph: Graph) -> list[str]:
+def node_names(graph: GraphShape) -> list[str]:
     """Names of the nodes: those that write, then those that only read."""
-    return list(dict.fromkeys([*graph.source_names, *(str(node) for node, _ in graph.destinations)]))
+    readers = (name[:-2] if name[-2:] in (".q", ".k", ".v") else name for name in graph.destinations)
+    return list(dict.fromkeys([*graph.sources, *readers]))
 
 
 def check_part(field: str, name: str, known: Iterable[str]) -> None:
@@ -76,7 +77,7 @@ def stored_scores(seen: Seen, graph: Graph, model: str, step: int, values: Float
         model=model,
         step=step,
         values=by_edge(graph, values),
-        inside=[name in circuit for name in edge_names(graph)],
+        inside=[name in circuit for name in edge_names(shape_of(graph))],
         faithfulness=told.get(("faithfulness", "own")),
         low=told.get(("faithfulness_low", "own")),
         high=told.get(("faithfulness_high", "own")),
@@ -107,7 +108,7 @@ def history_of(
     """
     is_edge = ARROW in name
     names = edge_names if is_edge else node_names
-    check_part("name", name, dict.fromkeys(part for graph in graphs.values() for part in names(graph)))
+    check_part("name", name, dict.fromkeys(part for graph in graphs.values() for part in names(shape_of(graph))))
     lines = []
     for model, graph in graphs.items():
         places = places_of(graph, name)

@@ -1,8 +1,8 @@
 """How a saved file names a question and writes an answer.
 
-A key is a question's name and its parameters: sorted by name, those with the default value left out, values as
-``encodeURIComponent`` writes them, as in ``edge?edge=L0.H1%20-%3E%20logits&model=d16-s0&step=40``. An answer is JSON
-with numbers of five digits, and may stand in a script element.
+A key is a question's name and its parameters: sorted by name, those with the default value left out, lists with commas,
+values as ``encodeURIComponent`` writes them, as in ``edge?edge=L0.H1%20-%3E%20logits&model=d16-s0&step=40``. An answer
+is JSON with numbers of five digits, and may stand in a script element.
 """
 
 import json
@@ -26,7 +26,8 @@ def key_of(name: str, parameters: Mapping[str, Any]) -> str:
     if name not in QUESTIONS:
         raise ValueError(f"name: got {name!r}; expected one of {', '.join(QUESTIONS)}")
     asked = QUESTIONS[name][0].model_validate(parameters).model_dump(exclude_defaults=True)
-    said = "&".join(f"{field}={quote(str(value), safe=_UNQUOTED)}" for field, value in sorted(asked.items()))
+    written = {field: ",".join(map(str, value)) if isinstance(value, list) else value for field, value in asked.items()}
+    said = "&".join(f"{field}={quote(str(value), safe=_UNQUOTED)}" for field, value in sorted(written.items()))
     return f"{name}?{said}" if said else name
 
 

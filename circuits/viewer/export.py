@@ -30,7 +30,7 @@ def write_page(
     models: Sequence[str] | None = None,
     n_steps: int | None = None,
     live: bool = True,
-    max_bytes: int = 8_000_000,
+    max_mb: float = 8.0,
     progress: bool = False,
 ) -> int:
     """Write the file; it is there when it is whole.
@@ -41,7 +41,7 @@ def write_page(
         models: names; all of the run if not given.
         n_steps: at most so many steps of each model, evenly, the last among them; all if not given.
         live: whether to compute what takes a model as well, as far as there is room.
-        max_bytes: of the file.
+        max_mb: size of the file, in megabytes of 10^6 bytes.
         progress: whether to show on the error stream how far it is.
 
     Returns:
@@ -52,19 +52,20 @@ def write_page(
         OSError: it could not be written.
     """
     wanted = recording_of(answers, models, n_steps, live)
+    most = round(max_mb * 1e6)
     with progress_shown(f"Writing {path}", 0, len(wanted.read) + len(wanted.live), progress) as advance:
 
         def told(question: Question) -> tuple[str, str]:
-            key, answer = key_of(*question), wanted.narrowed(answers.answer(*question))
+            key, answer = key_of(*question), answers.answer(*question)
             advance(1, " ".join(map(str, [question[0], *question[1].values()])))
             return key, answer_json(answer)
 
         kept = dict(map(told, wanted.read))
         size = len(_page(wanted, kept))
-        if size > max_bytes:
+        if size > most:
             raise ValueError(
-                f"max_bytes: the file would have {storage.readable_size(size)}, more than"
-                f" {storage.readable_size(max_bytes)}; expected fewer models or steps, or a larger limit"
+                f"max_mb: got {max_mb:g}, and the file would have {size / 1e6:.3g}; expected fewer models or steps,"
+                " or a larger limit"
             )
         for question in wanted.live:
             try:
@@ -72,7 +73,7 @@ def write_page(
             except ValueError:
                 continue  # such as a part that this model has not: the page says that it is not in the file
             size += len(_SEPARATOR + _entry(key, text).encode())
-            if size > max_bytes:
+            if size > most:
                 break
             kept[key] = text
     page = _page(wanted, kept)

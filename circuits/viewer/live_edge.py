@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from circuits.graph import Graph
-from circuits.viewer.edge_scores import by_edge, check_part, edge_names, places_of
+from circuits.viewer.edge_scores import by_edge, check_part, edge_names, places_of, shape_of
 from circuits.viewer.estimates import estimate_of
 from circuits.viewer.live import Loaded
 from circuits.viewer.messages import EdgeAnswer, OfEdge, Scores
@@ -17,7 +17,7 @@ def edge_answer(at: Loaded, asked: OfEdge) -> EdgeAnswer:
     Raises:
         ValueError: the model has no such edge, or its task no pairs.
     """
-    check_part("edge", asked.edge, edge_names(at.graph))
+    check_part("edge", asked.edge, edge_names(shape_of(at.graph)))
     places = places_of(at.graph, asked.edge)
     scores = at.scores
     assert scores.per_example is not None

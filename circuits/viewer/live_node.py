@@ -6,7 +6,7 @@ import torch
 
 from circuits.graph import Node
 from circuits.heads import direct_logit_attribution
-from circuits.viewer.edge_scores import check_part, node_names
+from circuits.viewer.edge_scores import check_part, node_names, shape_of
 from circuits.viewer.estimates import estimate_of
 from circuits.viewer.live import Loaded
 from circuits.viewer.live_roles import roles_of
@@ -22,7 +22,7 @@ def node_answer(at: Loaded, asked: OfNode) -> NodeAnswer:
     Raises:
         ValueError: the model has no such node, or its task no such example.
     """
-    check_part("node", asked.node, node_names(at.graph))
+    check_part("node", asked.node, node_names(shape_of(at.graph)))
     node = Node.named(asked.node)
     writes = node in at.graph.sources
     return NodeAnswer(

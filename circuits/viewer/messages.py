@@ -81,6 +81,7 @@ class Run(Message):
     task: TaskEntry | None
     metric: str | None = Field(description="what edge scores are about; null if there are none")
     ablation: str | None
+    stored: bool = Field(description="whether edge scores are read from the run; else they are computed when asked for")
     live: bool = Field(description="whether a model is at hand for live questions")
     running: bool = Field(description="whether the batch may still add to it")
     revision: str = Field(description="changes when there is more")

@@ -50,6 +50,7 @@ def overview_of(seen: Seen, graph_of: Callable[[Model], Graph]) -> Run:
         task=_task(seen, models),
         metric=seen.asked.metric if has_scores else None,
         ablation=seen.asked.ablation if has_scores else None,
+        stored=seen.records_scores,
         live=seen.at_hand,
         running=seen.running,
         revision=seen.revision,

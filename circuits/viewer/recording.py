@@ -1,9 +1,10 @@
 """Which answers a saved file holds.
 
-1. What is read from the run: of each model its curves and the scores at the steps chosen, and over these steps the
-   history of every node and of the edges in the circuits at the last step.
+1. What is read from the run: of each model its curves and the scores at the steps chosen, from which the page tells
+   the history of any edge or node itself.
 2. What is computed on models, the most wanted first, as there may not be room for all: of the last step of each model
-   the map, the edges in its circuit and every node; then the same of a few earlier steps.
+   the forward pass of the task's example, the map, the edges in its circuit and every node; then the same of a few
+   earlier steps.
 3. ``run`` says of which models and steps that is.
 """
 
@@ -11,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from circuits.viewer.messages import GraphShape, History, Message, ModelEntry, Run, Scores
+from circuits.viewer.edge_scores import edge_names, node_names
+from circuits.viewer.messages import ModelEntry, Run, Scores
 
 if TYPE_CHECKING:
     from circuits.viewer.answers import Answers
@@ -36,14 +38,6 @@ class Recording:
     read: tuple[Question, ...]
     live: tuple[Question, ...]
 
-    def narrowed(self, answer: Message) -> Message:
-        """The same answer of these models and steps alone."""
-        if not isinstance(answer, History):
-            return answer
-        kept = {entry.name: set(entry.scored) for entry in self.run.models}
-        lines = [_narrowed_line(line, kept[line.model]) for line in answer.lines if line.model in kept]
-        return answer.model_copy(update={"lines": lines})
-
 
 def recording_of(
     answers: "Answers", models: Sequence[str] | None = None, n_steps: int | None = None, live: bool = True
@@ -67,16 +61,10 @@ def recording_of(
         if name not in names:
             raise ValueError(f"models: got {name!r}; expected one of {', '.join(names)}")
     entries = [_narrowed_entry(entry, n_steps) for entry in run.models if models is None or entry.name in models]
-    circuits = {entry.name: _circuit(answers, entry) for entry in entries}
-    parts = dict.fromkeys(
-        part for entry in entries if entry.scored for part in (*node_names(entry.graph), *circuits[entry.name])
-    )
     read: list[Question] = [("curves", {"model": entry.name}) for entry in entries]
     read += [("scores", {"model": entry.name, "step": step}) for entry in entries for step in entry.scored]
-    read += [("history", {"name": part}) for part in parts]
-    mapped = run.task is not None and run.task.mapped
-    wanted = _live(entries, circuits, mapped) if live and run.live else ()
-    told = {"models": entries, "live": False, "running": False}
+    wanted = _live(answers, run, entries) if live and run.live else ()
+    told = {"models": entries, "stored": True, "live": False, "running": False}
     return Recording(run.model_copy(update=told), tuple(read), tuple(wanted))
 
 
@@ -89,35 +77,10 @@ def spread(steps: Sequence[int], n: int | None) -> list[int]:
     return [steps[round(i * (len(steps) - 1) / (n - 1))] for i in range(n)]
 
 
-def edge_names(graph: GraphShape) -> list[str]:
-    """Of all edges of a graph, in the order of their scores."""
-    return [
-        f"{source} -> {destination}"
-        for destination, n_before in zip(graph.destinations, graph.n_before, strict=True)
-        for source in graph.sources[:n_before]
-    ]
-
-
-def node_names(graph: GraphShape | None) -> list[str]:
-    """Of all nodes of a graph: those that write, then those that only read."""
-    if graph is None:
-        return []
-    read = (name[:-2] if name[-2:] in (".q", ".k", ".v") else name for name in graph.destinations)
-    return list(dict.fromkeys([*graph.sources, *read]))
-
-
 def _narrowed_entry(entry: ModelEntry, n_steps: int | None) -> ModelEntry:
     """A model with the steps that are kept: of those with scores, or where there are none, of all."""
     kept = spread(entry.scored or entry.steps, n_steps)
     return entry.model_copy(update={"steps": kept, "scored": kept if entry.scored else []})
-
-
-def _narrowed_line(line: History.Line, steps: set[int]) -> History.Line:
-    kept = [i for i, step in enumerate(line.step) if step in steps]
-    inside = None if line.inside is None else [line.inside[i] for i in kept]
-    return History.Line(
-        model=line.model, step=[line.step[i] for i in kept], score=[line.score[i] for i in kept], inside=inside
-    )
 
 
 def _circuit(answers: "Answers", entry: ModelEntry) -> list[str]:
@@ -131,15 +94,19 @@ def _circuit(answers: "Answers", entry: ModelEntry) -> list[str]:
     return [name for name, inside in zip(edge_names(entry.graph), scores.inside, strict=True) if inside]
 
 
-def _live(entries: Sequence[ModelEntry], circuits: Mapping[str, Sequence[str]], mapped: bool) -> Iterator[Question]:
+def _live(answers: "Answers", run: Run, entries: Sequence[ModelEntry]) -> Iterator[Question]:
+    circuits = {entry.name: _circuit(answers, entry) for entry in entries}
     turns = {entry.name: [*entry.steps[-1:], *reversed(spread(entry.steps[:-1], N_EARLIER))] for entry in entries}
     for turn in range(1 + N_EARLIER):
         for entry in entries:
             for step in turns[entry.name][turn : turn + 1]:
                 at = {"model": entry.name, "step": step}
-                if mapped:
-                    yield "map", at
+                if run.task is not None:
+                    yield "forward", at | {"tokens": run.task.example}
+                    if run.task.mapped:
+                        yield "map", at
                 for edge in circuits[entry.name]:
                     yield "edge", at | {"edge": edge}
-                for node in node_names(entry.graph):
-                    yield "node", at | {"node": node}
+                if entry.graph is not None:
+                    for node in node_names(entry.graph):
+                        yield "node", at | {"node": node}

@@ -2,7 +2,7 @@
 
 import { onSchemeChange } from "./colors";
 import { difference } from "./difference";
-import { button, h, labelled, save } from "./dom";
+import { button, h, labelled, save, swap } from "./dom";
 import { count, number } from "./format";
 import { GraphView } from "./graph";
 import { Header } from "./header";
@@ -52,6 +52,8 @@ export class App implements Context {
   private failed = false;
   private timings: number[] = [];
   private drawnNow: Drawn | null = null;
+  /** Counts what was asked to be shown: what comes too late is not. */
+  private turn = 0;
 
   private header: Header;
   private timeline: Timeline;
@@ -65,6 +67,7 @@ export class App implements Context {
   private facts = h("p", { class: "facts" });
   private changes = h("div", {});
   private pinnedTitle = h("p", { class: "facts" });
+  private graphs = h("div", { class: "graphs" });
   private side = h("div", { class: "pinned", hidden: true });
   private top = h("input", { type: "range", min: 0, max: 100, step: 1, "data-testid": "top-slider" });
   private topSaid = h("output", {});
@@ -91,6 +94,7 @@ export class App implements Context {
     this.pinned = new GraphView(unit, { select, drawn: () => undefined }, "Pinned circuit graph");
     this.graph.element.dataset.testid = "graph";
     this.side.append(this.pinned.element, this.pinnedTitle);
+    this.graphs.append(this.graph.element, this.side);
     this.header = new Header(this);
     this.timeline = new Timeline((step) => this.change({ step }));
     this.part = new PartPanel(this);
@@ -113,7 +117,7 @@ export class App implements Context {
           "div",
           { class: "circuit" },
           this.controls(),
-          h("div", { class: "graphs" }, this.graph.element, this.side),
+          this.graphs,
           this.below,
         ),
         h("aside", {}, h("div", { role: "tablist", class: "tabs" }, ...Object.values(this.tabs)), ...Object.values(this.panels)),
@@ -217,7 +221,7 @@ export class App implements Context {
     if (wanted === this.curvesOf) return;
     try {
       const found = await this.store.latest("curves", "curves", { model });
-      if (!found) return;
+      if (!found || model !== this.now.model) return;
       this.curvesOf = wanted;
       this.timeline.use(found, this.stepsOf(this.entry(model)));
       this.timeline.at(this.now.step);
@@ -228,16 +232,20 @@ export class App implements Context {
 
   private async showCircuit(): Promise<void> {
     const { model, step, compare } = this.now;
+    const mine = ++this.turn;
     const shape = this.shape(model);
+    this.graphs.hidden = shape === null;
     if (!shape) {
-      this.status(`The edges of ${model} cannot be told apart, so there is no graph of it.`);
+      this.drawnNow = null;
+      swap(this.below, h("p", { class: "muted" }, `The edges of ${model} cannot be told apart, so there is no graph of it.`));
+      this.place.dataset.ready = "true";
       return;
     }
     this.graph.use(shape);
     try {
       const scores = await this.store.latest("scores", "scores", { model, step });
-      if (!scores) return;
-      const scale = await this.scale(model);
+      const scale = scores && (await this.scale(model));
+      if (scores === null || scale === null || mine !== this.turn) return;
       const found = this.chosen(shape, scores);
       this.drawnNow = found;
       this.graph.draw({ scores: found.values, drawn: found.drawn, scale });
@@ -245,14 +253,18 @@ export class App implements Context {
       this.graph.ablate(this.now.tab === "prompt" ? this.now.ablated : []);
       if (this.failed) this.status("");
       this.tell(found, scale);
-      await this.showPinned(compare, found, scale);
+      await this.showPinned(compare, found, scale, mine);
       this.prefetch();
     } catch (error) {
+      if (mine !== this.turn) return;
+      // rather no edges than those of another step
+      this.graph.draw({ scores: new Float64Array(shape.edges.length), drawn: shape.edges.map(() => false), scale: 0 });
+      this.below.replaceChildren();
       this.fail(error);
     }
   }
 
-  private async showPinned(compare: State["compare"], found: Drawn, scale: number): Promise<void> {
+  private async showPinned(compare: State["compare"], found: Drawn, scale: number, turn: number): Promise<void> {
     this.side.hidden = compare === null;
     if (!compare) {
       this.changes.replaceChildren();
@@ -260,14 +272,15 @@ export class App implements Context {
     }
     const shape = this.shape(compare.model);
     const scores = shape && (await this.store.latest("pinned", "scores", compare));
-    if (!shape || !scores) return;
+    if (!shape || !scores || turn !== this.turn) return;
     const before = this.chosen(shape, scores);
     this.pinned.use(shape);
     this.pinned.draw({ scores: before.values, drawn: before.drawn, scale });
     this.pinned.select(this.now.selected);
     this.pinnedTitle.textContent = `Pinned: ${compare.model} at step ${count(compare.step)}. ${facts(scores)}`;
     const unit = this.run.metric ?? "";
-    this.changes.replaceChildren(
+    swap(
+      this.changes,
       h("h3", {}, `Against ${compare.model} at step ${count(compare.step)}`),
       differenceTable(difference(before, found), unit, (name) => this.pick(name)),
     );
@@ -297,11 +310,12 @@ export class App implements Context {
   private tell(found: Drawn, scale: number): void {
     const { top, threshold, selected, focus, circuit, compare } = this.now;
     const n = found.values.length;
-    if (document.activeElement !== this.top) this.top.value = String(sliderOf(top, n));
-    this.topSaid.textContent = `${count(Math.min(top, n))} of ${count(n)}`;
-    this.top.setAttribute("aria-valuetext", `${Math.min(top, n)} edges`);
+    const shown = threshold > 0 ? found.drawn.filter(Boolean).length : Math.min(top, n);
+    this.topSaid.textContent = `${count(shown)} of ${count(n)}`;
+    this.top.setAttribute("aria-valuetext", `${shown} edges`);
     if (document.activeElement !== this.threshold) this.threshold.value = threshold ? String(threshold) : "";
     const isNode = selected !== null && found.shape.nodeOf.has(selected);
+    if (document.activeElement !== this.top) this.top.value = String(sliderOf(shown, n));
     this.focus.checked = focus && isNode;
     this.focus.disabled = !isNode;
     this.circuit.checked = circuit && found.scores.inside !== null;
@@ -322,18 +336,18 @@ export class App implements Context {
       found.drawn[i] ? [{ name: edge.name, score: found.values[i], inside: found.scores.inside?.[i] ?? null }] : [],
     );
     const select = (name: string) => this.pick(name);
-    const open = [...this.below.querySelectorAll("details")].map((one) => one.open);
-    this.below.replaceChildren(
+    swap(
+      this.below,
       legend(scale, unit, this.run.ablation ?? ""),
       this.facts,
       this.changes,
       edgeTable(listed, unit, select),
       nodeTable(names, select),
     );
-    if (!compare) for (const [i, one] of [...this.below.querySelectorAll("details")].entries()) one.open = open[i] ?? false;
   }
 
   private prefetch(): void {
+    if (!this.run.stored) return; // each would be computed
     const { model, step } = this.now;
     const steps = this.entry(model)?.scored ?? [];
     const at = steps.indexOf(step);
@@ -353,9 +367,12 @@ export class App implements Context {
   private follow(next: Run): void {
     const steps = this.stepsOf(this.entry(this.now.model));
     const atEnd = this.now.step === steps[steps.length - 1];
+    for (const one of next.models) {
+      const known = this.entry(one.name)?.graph ?? null;
+      if (JSON.stringify(known) !== JSON.stringify(one.graph)) this.shapes.delete(one.name);
+    }
     this.run = next;
     this.store.forget();
-    this.shapes.clear();
     this.scales.clear();
     const after = this.stepsOf(this.entry(this.now.model));
     this.pins();
@@ -370,7 +387,7 @@ export class App implements Context {
 
   private controls(): HTMLElement {
     const n = () => this.drawnNow?.values.length ?? 1;
-    this.top.addEventListener("input", () => this.change({ top: topOf(Number(this.top.value), n()) }));
+    this.top.addEventListener("input", () => this.change({ top: topOf(Number(this.top.value), n()), threshold: 0 }));
     this.threshold.addEventListener("change", () => this.change({ threshold: Math.max(0, Number(this.threshold.value) || 0) }));
     this.focus.addEventListener("change", () => this.change({ focus: this.focus.checked }));
     this.circuit.addEventListener("change", () => this.change({ circuit: this.circuit.checked }));

@@ -50,6 +50,17 @@ export function table(names: string[], rows: Child[][], attributes: Attributes =
   );
 }
 
+/** Other children, with what was open left open, and the focus on the control that says the same as the one that had it. */
+export function swap(place: HTMLElement, ...children: Child[]): void {
+  const open = new Map([...place.querySelectorAll("details")].map((one) => [one.dataset.name, one.open]));
+  const had = place.contains(document.activeElement) ? document.activeElement : null;
+  place.replaceChildren(...children.filter((child): child is Node | string => Boolean(child)));
+  for (const one of place.querySelectorAll("details")) one.open = open.get(one.dataset.name) ?? one.open;
+  if (!had) return;
+  const alike = [...place.querySelectorAll<HTMLElement>(had.tagName)].filter((one) => one.textContent === had.textContent);
+  alike[0]?.focus({ preventScroll: true });
+}
+
 export function save(name: string, blob: Blob): void {
   const address = URL.createObjectURL(blob);
   h("a", { href: address, download: name }).click();

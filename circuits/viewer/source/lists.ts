@@ -24,7 +24,7 @@ export function edgeTable(edges: Listed[], unit: string, select: Select): HTMLEl
   const more = sorted.length > MOST ? `the ${MOST} largest of ${count(sorted.length)} edges` : `${count(sorted.length)} edges`;
   return h(
     "details",
-    {},
+    { "data-name": "edges" },
     h("summary", {}, `Edges drawn: ${more}`),
     table(["edge", `score (${unit})`, "circuit"], rows, { class: "numbers", "data-testid": "edge-table" }),
   );
@@ -32,7 +32,7 @@ export function edgeTable(edges: Listed[], unit: string, select: Select): HTMLEl
 
 export function nodeTable(names: string[], select: Select): HTMLElement {
   const buttons = names.map((name) => button(name, () => select(name), { class: "link" }));
-  return h("details", {}, h("summary", {}, `Nodes: ${names.length}`), h("div", { class: "nodes", "data-testid": "node-table" }, ...buttons));
+  return h("details", { "data-name": "nodes" }, h("summary", {}, `Nodes: ${names.length}`), h("div", { class: "nodes", "data-testid": "node-table" }, ...buttons));
 }
 
 export function differenceTable(found: Difference, unit: string, select: Select): HTMLElement {
@@ -45,7 +45,7 @@ export function differenceTable(found: Difference, unit: string, select: Select)
     ]);
     return h(
       "details",
-      { open: title !== "changed" },
+      { open: title !== "changed", "data-name": title },
       h("summary", {}, `${title}: ${count(changes.length)}`),
       table(["edge", `pinned (${unit})`, "shown"], rows, { class: "numbers" }),
     );

@@ -2,7 +2,8 @@
 
 import { App, type Address, type Inspected } from "./app";
 import { h } from "./dom";
-import { httpTransport, recordedTransport, widgetTransport, type Transport, type WidgetModel } from "./transports";
+import { recordedTransport } from "./recorded";
+import { httpTransport, widgetTransport, type Transport, type WidgetModel } from "./transports";
 
 declare global {
   interface Window {
@@ -10,18 +11,37 @@ declare global {
   }
 }
 
-const inAddress: Address = {
-  read: () => location.hash,
-  write: (hash) => history.replaceState(null, "", `#${hash}`),
-  onChange: (callback) => window.addEventListener("hashchange", callback),
-};
+/** Browsers refuse to have the address changed more often than a few times a second, for long. */
+const WRITE_MS = 300;
+
+/** The page's own address: the latest state is in it a moment after it changed, and when the page is left. */
+function inAddress(): Address {
+  let waiting: string | null = null;
+  const write = () => {
+    if (waiting !== null) history.replaceState(null, "", `#${waiting}`);
+    waiting = null;
+  };
+  window.addEventListener("pagehide", write);
+  return {
+    read: () => location.hash,
+    write(hash) {
+      if (waiting === null) setTimeout(write, WRITE_MS);
+      waiting = hash;
+    },
+    onChange: (callback) =>
+      window.addEventListener("hashchange", () => {
+        waiting = null; // whoever typed an address wants that
+        callback();
+      }),
+  };
+}
 
 /** Shows the viewer in an element. */
 async function mount(element: HTMLElement, transport: Transport, options: { address?: Address } = {}): Promise<void> {
   try {
     const run = await transport.ask("run", {});
     if (!run.models.length) throw new Error(`${run.name} has no models yet`);
-    const app = new App(element, transport, options.address ?? inAddress, run);
+    const app = new App(element, transport, options.address ?? inAddress(), run);
     window.grokscope = app.inspected;
     if (!options.address) document.title = `${run.name} \u2013 grokscope`;
   } catch (error) {

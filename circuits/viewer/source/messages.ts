@@ -35,6 +35,7 @@ export interface Run {
   task: TaskEntry | null;
   metric: string | null;
   ablation: string | null;
+  stored: boolean;
   live: boolean;
   running: boolean;
   revision: string;

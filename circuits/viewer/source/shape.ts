@@ -110,12 +110,12 @@ export function through(shape: Shape, node: number, drawn: boolean[]): boolean[]
   );
 }
 
-/** Which edges are drawn: those of the largest scores, of them those that reach the threshold. */
+/** Which edges are drawn: those that reach the threshold; without one, those of the largest scores. */
 export function largest(scores: Float64Array, top: number, threshold: number): boolean[] {
   const n = scores.length;
   const sizes = Float64Array.from(scores, (score) => (Number.isFinite(score) ? Math.abs(score) : -1));
-  let least = threshold;
-  if (top < n) least = Math.max(least, Float64Array.from(sizes).sort()[n - top]);
+  if (threshold > 0) return Array.from(sizes, (size) => size >= threshold);
+  const least = top < n ? Float64Array.from(sizes).sort()[n - top] : 0;
   const drawn = Array.from(sizes, (size) => size >= least && size > 0);
   // of equal ones the first, so that there are no more than were asked for
   let over = drawn.filter(Boolean).length - top;

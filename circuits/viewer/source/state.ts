@@ -7,7 +7,7 @@ export interface State {
   step: number;
   /** How many edges are drawn, those of the largest scores. */
   top: number;
-  /** The least size of a score that is drawn; 0 for none. */
+  /** The least size of a score that is drawn, instead of `top`; 0 for none. */
   threshold: number;
   /** A node or an edge, by name. */
   selected: string | null;
@@ -42,8 +42,8 @@ export const INITIAL: Omit<State, "model" | "step"> = {
 
 export function toHash(state: State): string {
   const said = new URLSearchParams({ model: state.model, step: String(state.step) });
-  if (state.top !== INITIAL.top) said.set("top", String(state.top));
   if (state.threshold > 0) said.set("threshold", String(state.threshold));
+  else if (state.top !== INITIAL.top) said.set("top", String(state.top));
   if (state.selected) said.set("selected", state.selected);
   if (state.focus) said.set("focus", "1");
   if (state.circuit) said.set("circuit", "1");

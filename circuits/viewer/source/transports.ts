@@ -1,4 +1,4 @@
-// How questions reach whoever answers them: over HTTP, in the page itself, or as messages of a notebook's widget.
+// How questions reach whoever answers them: over HTTP, or as messages of a notebook's widget (a saved file: recorded.ts).
 
 import type { Name, Questions, Run } from "./messages";
 
@@ -12,7 +12,7 @@ const POLL_MS = 3000;
 const POSTED = new Set<Name>(["forward"]);
 
 /** As in an address, names in order; what is not given is left out. */
-function query(params: object): string {
+export function query(params: object): string {
   const given = Object.entries(params).filter(([, value]) => value !== undefined && value !== null);
   given.sort(([a], [b]) => (a < b ? -1 : 1));
   return given.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(String(value))}`).join("&");
@@ -53,24 +53,6 @@ export function httpTransport(base = "api/"): Transport {
     },
   };
 }
-
-/** Answers that were written into the page, by question. */
-export function recordedTransport(id = "grokscope-data"): Transport {
-  const recorded: Record<string, unknown> = JSON.parse(document.getElementById(id)?.textContent ?? "{}");
-  return {
-    async ask(name, params) {
-      const asked = query(Object.fromEntries(Object.entries(params).filter(([field, value]) => DEFAULTS[field] !== String(value))));
-      const key = asked ? `${name}?${asked}` : name;
-      if (!Object.hasOwn(recorded, key)) {
-        throw new Error("This is not in the saved file: open the run with `circuits view`.");
-      }
-      return recorded[key] as never;
-    },
-  };
-}
-
-/** Parameters that a recorded question leaves out, with the value that they then have. */
-const DEFAULTS: Record<string, string> = { example: "0", ablated: "" };
 
 /** What of an anywidget model is used. */
 export interface WidgetModel {

@@ -68,6 +68,7 @@ class FakeAnswers:
             ),
             metric="logit_difference",
             ablation="corrupted",
+            stored=True,
             live=self.live,
             running=True,
             revision="1",

@@ -76,6 +76,7 @@ class SyntheticAnswers:
             task=task,
             metric="logit_difference",
             ablation="corrupted",
+            stored=True,
             live=self.live,
             running=self.running,
             revision=self.revision,

@@ -1,6 +1,7 @@
 """The viewer as a person uses it, in a real browser, on answers that are known."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -248,6 +249,82 @@ def test_pictures_and_the_python_call_are_saved(look, tmp_path):
     )
 
 
+class Lacking(SyntheticAnswers):
+    """The small model's edges cannot be told apart, and of the large one the scores of a step are lost."""
+
+    def _run(self, asked):
+        run = super()._run(asked)
+        run.models[0].graph = None
+        return run
+
+    def _scores(self, asked):
+        if asked.step == 50:
+            raise ValueError("step: the scores at 50 are damaged")
+        return super()._scores(asked)
+
+
+def test_nothing_is_drawn_of_what_is_not_there(browser):
+    with served(Lacking()) as address:
+        page = Looker(browser, f"{address}#step=40")
+        assert page.drawn()
+        page.page.get_by_role("button", name="Next step").click()
+        page.page.get_by_text("the scores at 50 are damaged").wait_for()
+        assert page.drawn() == []  # and not what is at the step before
+        page.page.get_by_role("button", name="Next step").click()
+        page.until("window.grokscope.cy().edges(':visible').length > 0")
+        assert page.at("status").inner_text() == ""
+        page.at("size-slider").focus()
+        page.page.keyboard.press("ArrowLeft")
+        page.page.get_by_text("edges of l2-h2 cannot be told apart").wait_for()
+        assert not page.at("graph").is_visible()
+        page.page.keyboard.press("ArrowRight")
+        page.at("graph").wait_for()
+        page.problems.clear()  # the browser says of the damaged step what the page said
+        page.close()
+
+
+class Slow(SyntheticAnswers):
+    """Takes its time over the curves of the small model."""
+
+    def _curves(self, asked):
+        if asked.model == "l2-h2":
+            time.sleep(0.5)
+        return super()._curves(asked).model_copy(update={"dates": {asked.model: 50.0}})
+
+
+def test_curves_are_those_of_the_model_that_is_shown(browser):
+    with served(Slow()) as address:
+        page = Looker(browser, address)
+        dates = page.at("timeline").locator("text.date")
+        dates.first.wait_for()
+        page.at("size-slider").focus()
+        page.page.keyboard.press("ArrowLeft")
+        page.until("window.grokscope.state().model === 'l2-h2'")
+        page.page.wait_for_timeout(100)
+        page.page.keyboard.press("ArrowRight")
+        page.page.wait_for_timeout(800)
+        assert dates.all_text_contents() == [LARGE]
+        page.close()
+
+
+def test_the_address_is_not_written_more_often_than_browsers_allow(look):
+    page = look()
+    page.page.evaluate(
+        """() => {
+            window.written = 0;
+            const replace = history.replaceState.bind(history);
+            history.replaceState = (...given) => { window.written++; replace(...given); };
+        }"""
+    )
+    page.at("step-slider").focus()
+    for _ in range(5):
+        page.page.keyboard.press("ArrowLeft")
+        page.page.keyboard.press("ArrowRight")
+    page.page.keyboard.press("ArrowLeft")
+    page.until("location.hash.includes('step=100')")
+    assert 1 <= page.page.evaluate("window.written") <= 3
+
+
 def test_a_run_that_goes_on_is_followed(browser):
     growing = SyntheticAnswers(n_steps=4)
     growing.running = True
@@ -261,6 +338,19 @@ def test_a_run_that_goes_on_is_followed(browser):
         page.close()
 
 
+def share_of_range(values):
+    """From 0 at the first to 1 at the last."""
+    return ((values - values[0]) / (values[-1] - values[0])).tolist()
+
+
+def heights(page, model):
+    """The line of a model in the chart of a part's history, likewise: pixels go with the number that they stand for."""
+    chart = page.at("panel").locator("svg[aria-label^='Score of']")
+    models = page.at("panel").locator("svg[aria-label^='Score of'] + .key span").all_inner_texts()
+    drawn = chart.locator("path.line").nth(models.index(model)).get_attribute("d")
+    return share_of_range(np.array([float(place.split(" ")[1]) for place in re.split("[ML]", drawn)[1:]]))
+
+
 def test_a_saved_file_opens_by_itself_and_says_what_it_lacks(browser, tmp_path):
     answers = SyntheticAnswers()
     file = tmp_path / "saved.html"
@@ -270,9 +360,24 @@ def test_a_saved_file_opens_by_itself_and_says_what_it_lacks(browser, tmp_path):
     page.page.keyboard.press("ArrowLeft")
     page.until("window.grokscope.state().step === 100")
     page.page.keyboard.press("ArrowRight")
-    page.tap("L0.H1")
+    graph, edge = answers.graphs[LARGE], min(largest(answers, LARGE, 110, 100), key=str)
+    values = np.array([answers.values(LARGE, step) for step in answers.steps])
+    page.at("search").fill("L0.H1")
+    page.at("search").press("Enter")
     page.at("panel").get_by_text("Roles").wait_for()
+    places = np.argwhere(graph.mask)
+    touching = [place for place in places if "L0.H1" in re.split(r" -> |\.[qkv]$", str(graph.edge(*place)))]
+    sizes = np.abs(values[:, *np.transpose(touching)]).sum(axis=1)
+    assert heights(page, LARGE) == pytest.approx(share_of_range(sizes), abs=0.01)
+    page.page.get_by_text("Edges drawn: ").click()
+    page.page.get_by_role("button", name=edge, exact=True).click()
+    page.page.get_by_text("Score over steps").wait_for()
+    of_edge = values[:, *graph.place(Edge.named(edge))]
+    assert heights(page, LARGE) == pytest.approx(share_of_range(of_edge), abs=0.01)
     page.at("tab-prompt").click()
+    page.at("predictions").wait_for()
+    page.at("prompt-input").fill("1 3 =")
+    page.at("prompt-input").press("Enter")
     page.page.get_by_text("not in the saved file").wait_for()
     page.at("tab-map").click()
     page.page.get_by_text("of 16 right").wait_for()
@@ -302,7 +407,11 @@ def test_every_part_can_be_reached_by_keys(look):
     first = page.at("edge-table").get_by_role("button").first
     first.focus()
     page.page.keyboard.press("Enter")
-    page.until("(name) => window.grokscope.state().selected === name", argument=first.inner_text())
+    name = first.inner_text()
+    page.until("(name) => window.grokscope.state().selected === name", argument=name)
+    page.page.wait_for_timeout(200)
+    # the list was written anew, and whoever was at an edge in it still is
+    assert page.page.evaluate("document.activeElement.textContent") == name
     page.page.keyboard.press("Tab")
     assert page.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 

@@ -86,10 +86,10 @@ def test_it_answers_what_its_run_lists(saved):
         asked.add(("curves", (("model", model.name),)))
         for step in model.steps:
             at = (("model", model.name), ("step", str(step)))
-            asked |= {("scores", at), ("map", at)}
+            example = ",".join(map(str, run.task.example))
+            asked |= {("scores", at), ("map", at), ("forward", (*at, ("tokens", example)))}
             asked |= {("edge", (("edge", edge), *at)) for edge in CIRCUIT}
             asked |= {("node", (*at[:1], ("node", node), *at[1:])) for node in [*SOURCES, "logits"]}
-    asked |= {("history", (("name", part),)) for part in [*SOURCES, "logits", *CIRCUIT]}
     found = {(name, tuple(sorted(given.items()))) for name, given in map(parameters_of, data)}
     assert found == asked
 
@@ -100,6 +100,8 @@ def test_answers_are_those_of_the_run_to_five_digits(saved):
         name, given = parameters_of(key)
         if name == "run":
             continue
+        if "tokens" in given:
+            given["tokens"] = [int(token) for token in given["tokens"].split(",")]
         said = QUESTIONS[name][1].model_validate(told)
         wanted = answers.answer(name, given)
         assert json.loads(answer_json(said)) == told
@@ -117,6 +119,8 @@ def test_keys_are_as_the_page_writes_them():
     at = "node?{}model=a%20b%26c%3Dd%2F%C3%A9!'()*~&node=L0.H1&step=0"
     assert key_of("node", node) == key_of("node", node | {"example": 0}) == at.format("")
     assert key_of("node", node | {"example": 3}) == at.format("example=3&")
+    prompt = {"model": "a", "step": 0, "tokens": [3, 1, 4], "ablated": []}
+    assert key_of("forward", prompt) == "forward?model=a&step=0&tokens=3%2C1%2C4"
     with pytest.raises(ValueError, match="name: got 'nodes'; expected one of run, "):
         key_of("nodes", node)
     with pytest.raises(ValueError, match="edge"):
@@ -173,11 +177,9 @@ def test_only_some_models_and_steps(tmp_path):
     data = data_of(path)
     (model,) = data["run"]["models"]
     assert (model["name"], model["steps"]) == ("a", [0, 40, 90])
-    assert {name for name, _ in map(parameters_of, data)} == {"run", "curves", "scores", "history"}
+    assert {name for name, _ in map(parameters_of, data)} == {"run", "curves", "scores"}
     assert [given["step"] for name, given in map(parameters_of, data) if name == "scores"] == ["0", "40", "90"]
-    (line,) = data["history?name=embed"]["lines"]
-    assert (line["model"], line["step"], line["score"]) == ("a", [0, 40, 90], [1, 41, 91])
-    assert {name for name, _ in answers.asked} == {"run", "curves", "scores", "history"}
+    assert {name for name, _ in answers.asked} == {"run", "curves", "scores"}
 
 
 def test_steps_without_scores_and_models_without_any(tmp_path):
@@ -204,7 +206,7 @@ def test_steps_without_scores_and_models_without_any(tmp_path):
 def test_without_a_model_at_hand_nothing_is_computed(tmp_path):
     answers = FakeAnswers(live=False)
     write_page(answers, str(tmp_path / "run.html"))
-    assert {name for name, _ in answers.asked} == {"run", "curves", "scores", "history"}
+    assert {name for name, _ in answers.asked} == {"run", "curves", "scores"}
 
 
 def test_it_may_be_written_to_a_store():
@@ -215,10 +217,10 @@ def test_it_may_be_written_to_a_store():
 def test_a_file_may_be_as_large_as_it_is_and_no_less(tmp_path):
     path = tmp_path / "run.html"
     least = write_page(FakeAnswers(), str(path), live=False)
-    assert write_page(FakeAnswers(), str(path), live=False, max_bytes=least) == least
+    assert write_page(FakeAnswers(), str(path), live=False, max_mb=least / 1e6) == least
     path.write_text("old")
-    with pytest.raises(ValueError, match=r"max_bytes: the file would have .*expected fewer models or steps"):
-        write_page(FakeAnswers(), str(path), live=False, max_bytes=least - 1)
+    with pytest.raises(ValueError, match=r"max_mb: got .* the file would have .*; expected fewer models or steps"):
+        write_page(FakeAnswers(), str(path), live=False, max_mb=(least - 1) / 1e6)
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["run.html"]
 
@@ -229,10 +231,10 @@ def test_answers_of_models_fill_the_room_that_is_left(tmp_path):
     most = write_page(FakeAnswers(), str(path))
     n_most = len(data_of(path))
     room = (least + most) // 2
-    assert room - 2500 < write_page(FakeAnswers(), str(path), max_bytes=room) <= room
+    assert room - 2500 < write_page(FakeAnswers(), str(path), max_mb=room / 1e6) <= room
     data = data_of(path)
     assert 0 < len(data) < n_most
-    assert any(re.search(r"Of 40 answers that models give it has \d+\.", note) for note in data["run"]["notes"])
+    assert any(re.search(r"Of 45 answers that models give it has \d+\.", note) for note in data["run"]["notes"])
     # the last step of each model comes first
     last = {"d16-s0": "40", "d32-s0": "20"}
     live = [given for name, given in map(parameters_of, data) if QUESTIONS[name][2]]
@@ -261,7 +263,7 @@ def test_an_answer_that_a_model_does_not_give_is_left_out(tmp_path):
     data = data_of(path)
     assert [given["node"] for name, given in map(parameters_of, data) if name == "node"].count("embed") == 5
     assert not any(given.get("node") == "logits" for _, given in map(parameters_of, data))
-    assert "Of 40 answers that models give it has 35." in data["run"]["notes"]
+    assert "Of 45 answers that models give it has 40." in data["run"]["notes"]
 
 
 def test_a_file_is_not_written_without_what_the_run_should_answer(tmp_path):
@@ -358,7 +360,7 @@ def test_the_command_says_mistakes_in_words(monkeypatch, tmp_path):
     path = tmp_path / "run.html"
     for more, words in [
         (("--models", "d16-s0,nobody"), "error: models: got 'nobody'; expected one of d16-s0, d32-s0"),
-        (("--max-mb", "0.001"), "error: max_bytes: the file would have "),
+        (("--max-mb", "0.001"), "error: max_mb: got 0.001, and the file would have "),
     ]:
         said = command(monkeypatch, "runs/one", "-o", path, *more)
         assert said.exit_code == 1
