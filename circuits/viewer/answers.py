@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from circuits.graph import Graph
 from circuits.viewer.edge_scores import history_of, stored_scores
 from circuits.viewer.graphs import Graphs
-from circuits.viewer.live import Live, Loaded, never
-from circuits.viewer.live_edge import Computed, computed_scores, edge_answer
-from circuits.viewer.live_forward import forward_answer
-from circuits.viewer.live_map import operands_map
-from circuits.viewer.live_node import node_answer
+from circuits.viewer.live.edge import Computed, computed_scores, edge_answer
+from circuits.viewer.live.forward import forward_answer
+from circuits.viewer.live.loaded import Live, Loaded, never
+from circuits.viewer.live.node import node_answer
+from circuits.viewer.live.operands import operands_map
 from circuits.viewer.measured import curves_of
 from circuits.viewer.messages import (
     QUESTIONS,
@@ -92,7 +92,7 @@ class Answers:
         Raises:
             ValueError: there is no such question, model, step, node or edge, or a parameter cannot be; the message
                 names the field, what was given and what was expected.
-            circuits.viewer.live.Cancelled: nobody wants it any more.
+            circuits.viewer.live.loaded.Cancelled: nobody wants it any more.
         """
         if name not in QUESTIONS:
             raise ValueError(f"name: got {name!r}; expected one of {', '.join(QUESTIONS)}")

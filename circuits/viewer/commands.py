@@ -25,7 +25,7 @@ def view(
     with errors_in_words("nothing was changed", also=ImportError), notes_shown():
         from circuits.viewer.answers import Answers
         from circuits.viewer.messages import Run
-        from circuits.viewer.server import serve
+        from circuits.viewer.served.server import serve
         from circuits.viewer.state import state_of
 
         answers = Answers.of(run, device=device)
@@ -52,7 +52,7 @@ def export(
     """Write the viewer of a run as one HTML file, which opens by double click and asks for nothing outside itself."""
     with errors_in_words("nothing was written"), notes_shown():
         from circuits.viewer.answers import Answers
-        from circuits.viewer.export import write_page
+        from circuits.viewer.saved.export import write_page
         from probe.storage import readable_size
 
         written = write_page(

@@ -6,7 +6,7 @@ import numpy as np
 
 from circuits.graph import Graph
 from circuits.viewer.edge_scores import shape_of
-from circuits.viewer.live import pairs_of
+from circuits.viewer.live.loaded import pairs_of
 from circuits.viewer.messages import ModelEntry, Run, TaskEntry
 from circuits.viewer.opened import Seen
 from circuits.viewer.questions import operands_of, questions_of

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from starlette.testclient import TestClient
 
-from circuits.viewer.server import app_of
+from circuits.viewer.served.server import app_of
 from tests.circuits.viewer.fake_answers import CIRCUIT, FakeAnswers
 
 HOME = "http://127.0.0.1:8765"

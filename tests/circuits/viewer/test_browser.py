@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from circuits.graph import Edge
-from circuits.viewer.export import write_page
+from circuits.viewer.saved.export import write_page
 from tests.circuits.viewer.browsing import IN_BROWSER, Looker, chromium, served
 from tests.circuits.viewer.pictures import take
 from tests.circuits.viewer.synthetic import SCRIPT, SyntheticAnswers

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from circuits.viewer.commands import export
-from circuits.viewer.encoding import answer_json, key_of, script_json
-from circuits.viewer.export import write_page
 from circuits.viewer.messages import QUESTIONS, Run
 from circuits.viewer.page import bundle_file
-from circuits.viewer.recording import spread
+from circuits.viewer.saved.encoding import answer_json, key_of, script_json
+from circuits.viewer.saved.export import write_page
+from circuits.viewer.saved.recording import spread
 from probe.storage import read_bytes, readable_size
 from tests.circuits.viewer.fake_answers import CIRCUIT, EDGES, ODD, SOURCES, FakeAnswers
 

@@ -5,8 +5,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from circuits.viewer import guard
 from circuits.viewer.page import FILES
+from circuits.viewer.served import guard
 from tests.circuits.viewer.asking import ASKED, HOME, asked_raw, client, error_of
 
 

@@ -13,9 +13,9 @@ from circuits import EdgeAblation, Metric, Pairs, answer_loss, eap_ig, logit_dif
 from circuits.graph import Graph
 from circuits.pairs.tasks import some_pairs_from_task
 from circuits.probes import CircuitFormation
-from circuits.viewer import live_forward
 from circuits.viewer.answers import Answers
-from circuits.viewer.live import KEPT_MODELS, Cancelled
+from circuits.viewer.live import forward
+from circuits.viewer.live.loaded import KEPT_MODELS, Cancelled
 from probe.suites.trained import TrainedModel
 from tests.circuits.viewer.live_suite import DIGITS, QUOTIENT, REPEATED, STEP, SUM, at, interval, suite_in
 
@@ -154,14 +154,14 @@ def test_lens_and_patterns_are_those_of_the_ablated_pass(answers, suite):
 
 
 def test_patterns_of_a_long_prompt_are_left_out(answers, monkeypatch):
-    monkeypatch.setattr(live_forward, "PATTERN_NUMBERS", 2 * 2 * 5 * 5)
+    monkeypatch.setattr(forward, "PATTERN_NUMBERS", 2 * 2 * 5 * 5)
     assert len(answers.answer("forward", at(REPEATED, tokens=[1, 2, 3, 4, 5])).patterns) == 4
     longer = answers.answer("forward", at(REPEATED, tokens=[1, 2, 3, 4, 5, 6]))
     assert (longer.patterns, len(longer.lens)) == ([], 3)
 
 
 def test_no_lens_where_the_logits_are_not_its_own(answers, monkeypatch):
-    monkeypatch.setattr(live_forward, "TOLERANCE", -1.0)
+    monkeypatch.setattr(forward, "TOLERANCE", -1.0)
     monkeypatch.setattr(torch, "finfo", lambda dtype: type("Exact", (), {"eps": -1.0}))
     assert answers.answer("forward", at(SUM, tokens=[1, 2, 7])).lens == []
 

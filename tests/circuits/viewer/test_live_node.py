@@ -7,11 +7,11 @@ import torch
 from circuits import pairs_from_task, repeated_tokens
 from circuits.heads import direct_logit_attribution, head_scores, scores_on_repeats
 from circuits.probes import CircuitFormation
-from circuits.viewer import live_map, live_spectrum, live_written
 from circuits.viewer.answers import Answers
-from circuits.viewer.live import Loaded
-from circuits.viewer.live_spectrum import spectrum_of
-from circuits.viewer.live_written import top_examples
+from circuits.viewer.live import operands, spectrum
+from circuits.viewer.live.loaded import Loaded
+from circuits.viewer.live.spectrum import spectrum_of
+from circuits.viewer.live.written import top_examples
 from probe.measures.fourier import circle, fourier_basis
 from tests.circuits.viewer.live_suite import DIGITS, QUOTIENT, REPEATED, STEP, SUM, at, interval, suite_in, written
 
@@ -147,7 +147,7 @@ def test_spectrum_of_waves_is_known(suite, monkeypatch):
 
     def told_of(maps):
         flat = (maps + 5.0).expand(6, 6, 8).reshape(36, 8)
-        monkeypatch.setattr(live_spectrum, "written_at_answers", lambda *given: (flat, None))
+        monkeypatch.setattr(spectrum, "written_at_answers", lambda *given: (flat, None))
         return spectrum_of(at_it, head)
 
     for k, place, by, tokens in ((2, i + j, "answer", form.c), (1, j[None], "second operand", form.b)):
@@ -186,7 +186,7 @@ def test_no_spectrum_without_a_cyclic_form_or_of_nothing(answers, suite, monkeyp
     for name in ("embed.W_E", "blocks.0.attn.W_O", "blocks.0.mlp.W_out"):
         dict(loaded.model.named_parameters())[name].data.zero_()
     assert [spectrum_of(loaded, nodes[name]) for name in ("embed", "L0.H0", "L0.MLP")] == [None] * 3
-    monkeypatch.setattr("circuits.viewer.live_spectrum.MAX_ORDER", 6)
+    monkeypatch.setattr("circuits.viewer.live.spectrum.MAX_ORDER", 6)
     assert answers.answer("node", at(SUM, node="L0.H0")).spectrum is None
     assert answers.answer("node", at(QUOTIENT, node="L0.H0")).spectrum is not None
 
@@ -240,7 +240,7 @@ def test_no_top_examples_where_all_are_alike(answers):
 
 
 def test_of_many_questions_some_are_looked_at(answers, monkeypatch):
-    monkeypatch.setattr(live_written, "N_LOOKED_AT", 5)
+    monkeypatch.setattr("circuits.viewer.live.written.N_LOOKED_AT", 5)
     told = answers.answer("node", at(SUM, node="L0.MLP"))
     assert {example.example for example in told.top} == {0, 12, 24, 36, 48}
 
@@ -297,7 +297,7 @@ def test_map_of_answers_of_several_tokens(answers, suite):
 
 def test_map_of_many_operands_shows_some(answers, monkeypatch):
     whole = answers.answer("map", at(SUM))
-    monkeypatch.setattr(live_map, "MOST_OPERANDS", 4)
+    monkeypatch.setattr(operands, "MOST_OPERANDS", 4)
     told = answers.answer("map", at(SUM))
     assert told.row_title == "first operand (4 of 7)"
     assert told.rows == told.columns == ["0", "2", "4", "6"]

@@ -11,7 +11,7 @@ import pytest
 
 from circuits.viewer.messages import QUESTIONS, Curve
 from circuits.viewer.page import FILES, bundle_file
-from circuits.viewer.server import app_of
+from circuits.viewer.served.server import app_of
 from tests.circuits.viewer.asking import ASKED, asked, asked_raw, client, error_of
 from tests.circuits.viewer.fake_answers import FakeAnswers
 

@@ -15,12 +15,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from circuits.viewer import server
 from circuits.viewer.commands import view
+from circuits.viewer.served import server
 from tests.circuits.viewer.fake_answers import ODD, FakeAnswers
 
 SERVE = """
-from circuits.viewer.server import serve
+from circuits.viewer.served.server import serve
 from tests.circuits.viewer.fake_answers import FakeAnswers
 import sys
 serve(FakeAnswers(), host=sys.argv[1], port=int(sys.argv[2]) or None, state="step=20", browser=False)

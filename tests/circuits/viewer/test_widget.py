@@ -209,7 +209,7 @@ def test_a_state_is_of_the_run():
 
 
 def test_an_extra_that_is_missing_is_named(monkeypatch):
-    for package, door in [("anywidget", "widget"), ("uvicorn", "server"), ("fastapi", "server")]:
+    for package, door in [("anywidget", "widget"), ("uvicorn", "served.server"), ("fastapi", "served.server")]:
         monkeypatch.setitem(sys.modules, package, None)
         monkeypatch.delitem(sys.modules, f"circuits.viewer.{door}", raising=False)
         with pytest.raises(ImportError, match=rf"{package} is not installed; pip install 'grokscope\[view\]'"):

@@ -8,7 +8,7 @@ from torch import Tensor
 from circuits.graph import Node
 from circuits.heads.answers import at_answers
 from circuits.passes import weights_out
-from circuits.viewer.live import Loaded
+from circuits.viewer.live.loaded import Loaded
 from circuits.viewer.messages import TopExample
 from circuits.viewer.questions import as_pairs, questions_of, thinned
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from circuits.heads.lens import TOLERANCE
 from circuits.passes import logits_at_answers
 from circuits.viewer.edge_scores import check_part
-from circuits.viewer.live import Loaded
+from circuits.viewer.live.loaded import Loaded
 from circuits.viewer.messages import ForwardAnswer, LensLayer, OfPrompt, Pattern, Prediction
 from probe.activations.forward import Batch
 from probe.activations.inputs import Inputs

@@ -1,8 +1,8 @@
 """The viewer of a run as one HTML file, which opens by double click and asks for nothing outside itself.
 
 The built front end is in the page, and before it, as JSON, the answers to what it may ask
-(``circuits.viewer.recording``). A content security policy in the page lets the front end run and no other script, and
-lets nothing be fetched.
+(``circuits.viewer.saved.recording``). A content security policy in the page lets the front end run and no other script,
+and lets nothing be fetched.
 """
 
 import re
@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from circuits.viewer.encoding import answer_json, key_of, script_json
 from circuits.viewer.page import ELEMENT, bundle_file, html_page, script_source
-from circuits.viewer.recording import Question, Recording, recording_of
+from circuits.viewer.saved.encoding import answer_json, key_of, script_json
+from circuits.viewer.saved.recording import Question, Recording, recording_of
 from probe import storage
 from probe.progress import progress_shown
 

@@ -13,7 +13,7 @@ from circuits.heads import HeadScores, head_scores, scores_on_repeats
 from circuits.heads.attention import REPEATS, SCORES
 from circuits.pairs import repeated_tokens
 from circuits.viewer.estimates import estimate_of
-from circuits.viewer.live import Loaded
+from circuits.viewer.live.loaded import Loaded
 from circuits.viewer.messages import Role
 from circuits.viewer.questions import as_pairs, questions_of, thinned
 from probe.tasks import RepeatedTokens

@@ -8,10 +8,10 @@ from circuits.graph import Node
 from circuits.heads import direct_logit_attribution
 from circuits.viewer.edge_scores import check_part, node_names, shape_of
 from circuits.viewer.estimates import estimate_of
-from circuits.viewer.live import Loaded
-from circuits.viewer.live_roles import roles_of
-from circuits.viewer.live_spectrum import spectrum_of
-from circuits.viewer.live_written import top_examples
+from circuits.viewer.live.loaded import Loaded
+from circuits.viewer.live.roles import roles_of
+from circuits.viewer.live.spectrum import spectrum_of
+from circuits.viewer.live.written import top_examples
 from circuits.viewer.messages import Estimate, NodeAnswer, OfNode, Pattern
 from circuits.viewer.questions import questions_of
 from probe.activations.forward import Batch, reading

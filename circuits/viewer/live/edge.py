@@ -8,7 +8,7 @@ from jaxtyping import Float
 from circuits.graph import Graph
 from circuits.viewer.edge_scores import by_edge, check_part, edge_names, places_of, shape_of
 from circuits.viewer.estimates import estimate_of
-from circuits.viewer.live import Loaded
+from circuits.viewer.live.loaded import Loaded
 from circuits.viewer.messages import EdgeAnswer, OfEdge, Scores
 
 

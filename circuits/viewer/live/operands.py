@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from circuits.viewer.live import Loaded
+from circuits.viewer.live.loaded import Loaded
 from circuits.viewer.messages import Map
 from circuits.viewer.questions import Operands, operands_of, thinned
 from probe.activations.forward import Batch, default_batch_size

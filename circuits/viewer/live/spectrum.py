@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.graph import Node
-from circuits.viewer.live import Loaded
-from circuits.viewer.live_written import written_at_answers
+from circuits.viewer.live.loaded import Loaded
+from circuits.viewer.live.written import written_at_answers
 from circuits.viewer.messages import Spectrum
 from probe.algebra import CyclicForm
 from probe.measures.fourier import circle, frequency_power, frequency_power_2d

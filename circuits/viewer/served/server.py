@@ -2,9 +2,9 @@
 
 ``/``               the page, and ``/start.js``, which starts it
 ``/bundle/<file>``  the built front end
-``/api/<question>`` what it asks (``circuits.viewer.api``), and ``/openapi.json``, which describes that
+``/api/<question>`` what it asks (``circuits.viewer.served.api``), and ``/openapi.json``, which describes that
 
-Nothing else is served. ``circuits.viewer.guard`` says who may ask.
+Nothing else is served. ``circuits.viewer.served.guard`` says who may ask.
 """
 
 import errno
@@ -31,8 +31,8 @@ with of_extra("view"):
     from starlette.middleware.gzip import GZipMiddleware
     from starlette.responses import HTMLResponse, Response
 
-    from circuits.viewer.api import add_questions
-    from circuits.viewer.guard import ANY_ADDRESS, LOOPBACK, Guard
+    from circuits.viewer.served.api import add_questions
+    from circuits.viewer.served.guard import ANY_ADDRESS, LOOPBACK, Guard
 
 if TYPE_CHECKING:
     from circuits.viewer.answers import Answers

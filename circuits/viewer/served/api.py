@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from circuits.viewer.answering import Answering, failure_of
-from circuits.viewer.guard import failure
 from circuits.viewer.messages import QUESTIONS, Failure, Message
+from circuits.viewer.served.guard import failure
 from circuits.viewer.workers import Work
 
 POSTED = frozenset({"forward"})

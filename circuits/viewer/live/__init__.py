@@ -1,0 +1,1 @@
+"""Answers that are computed on a model when they are asked for."""
