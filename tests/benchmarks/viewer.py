@@ -12,7 +12,7 @@ from pathlib import Path
 
 from circuits.graph import Graph
 from circuits.viewer.answers import Answers
-from circuits.viewer.export import write_page
+from circuits.viewer.saved.export import write_page
 from tests.circuits.viewer.browsing import CHROMIUM, Looker, chromium, served
 from tests.circuits.viewer.small_run import BATCH, made
 from tests.circuits.viewer.synthetic import SyntheticAnswers
