@@ -1,8 +1,10 @@
 """Labelled arrays on disk: zarr 3, a group per model and step, an array per name.
 
 A group is written whole or not at all as far as a reader is concerned: its own ``zarr.json``, with ``complete``, the
-list of its files and their digest, is written last, and a group without it is absent. Every file is written
-atomically, so processes that write the same group at once do each other no harm, nor do those that write others.
+list of its files and their digest, is written last, and a group without it is absent. What the places along a
+dimension of an array are is an array beside it, ``<array>.<dimension>``: arrays of different probes may mean different
+things by one name. Every file is written atomically, so processes that write the same group at once do each other no
+harm, nor do those that write others.
 """
 
 import hashlib
@@ -26,9 +28,8 @@ def write_arrays(folder: str, model: str, step: int, arrays: Mapping[str, xr.Dat
     group = zarr.open_group(zarr.storage.MemoryStore(held), mode="w")
     for name, array in arrays.items():
         _create(group, name, array.values, array.dims)
-        for dim, coordinate in array.coords.items():
-            if str(dim) not in group:
-                _create(group, str(dim), coordinate.values, coordinate.dims)
+        for dim in set(array.dims) & set(array.coords):
+            _create(group, f"{name}.{dim}", array[dim].values, (dim,))
     files = {name: held[name].to_bytes() for name in sorted(held) if name != _ROOT}
     group.attrs.update({"complete": True, "files": list(files), "sha256": _digest(files)})
     for name, data in [*files.items(), (_ROOT, held[_ROOT].to_bytes())]:
@@ -48,8 +49,8 @@ def read_array(folder: str, model: str, steps: tuple[int, ...], name: str) -> xr
             array = group[name]
             assert isinstance(array, zarr.Array)
             dims = [str(dim) for dim in array.metadata.dimension_names]  # type: ignore[union-attr]
-            coords = {dim: (dim, np.asarray(group[dim][:])) for dim in dims if dim in group}  # type: ignore[index]
-            found[step] = xr.DataArray(np.asarray(array[:]), dims=dims, coords=coords, name=name)
+            values = np.asarray(array[:])
+            found[step] = xr.DataArray(values, dims=dims, coords=_coordinates(group, name, dims, values), name=name)
     if not found:
         return None
     return xr.concat(list(found.values()), xr.IndexVariable("step", list(found)), join="exact")
@@ -82,6 +83,23 @@ def _read_group(path: str) -> zarr.Group | None:
         raise ValueError(f"{path} is damaged; `probe run` of the same batch measures it again")
     held |= {name: _buffer(data) for name, data in files.items()}
     return group
+
+
+def _coordinates(
+    group: zarr.Group, name: str, dims: list[str], values: np.ndarray
+) -> dict[str, tuple[str, np.ndarray]]:
+    """What the places along the dimensions of an array are, where that was said.
+
+    Groups from before each array had coordinates of its own have one for each dimension, which all arrays share.
+    """
+    found = {}
+    for dim, size in zip(dims, values.shape, strict=True):
+        own = f"{name}.{dim}"
+        if own in group:
+            found[dim] = (dim, np.asarray(group[own][:]))  # type: ignore[index]
+        elif dim in group and group[dim].shape == (size,):  # type: ignore[union-attr]
+            found[dim] = (dim, np.asarray(group[dim][:]))  # type: ignore[index]
+    return found
 
 
 def _create(group: zarr.Group, name: str, values: np.ndarray, dims: tuple) -> None:

@@ -9,7 +9,7 @@ import xarray as xr
 import zarr
 
 from probe import storage
-from probe.activations.store import STORE, read_array, write_arrays
+from probe.activations.store import STORE, _digest, read_array, write_arrays
 
 
 def circle(scale=1.0):
@@ -35,6 +35,32 @@ def test_what_was_written_is_read_with_its_labels(folder):
     xr.testing.assert_identical(found.sel(step=100, drop=True).rename(None), circle(100))
     assert (found.sel(step=0) == 0).all()
     assert read_array(folder, "d8-s0", (0, 100), "other").shape == (2, 4, 3)
+
+
+def test_arrays_may_mean_different_things_by_a_dimension_of_one_name(folder):
+    """As circles of tokens of the vocabulary beside tokens of answers."""
+    other = xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("frequency", "token"), coords={"frequency": [1, 2]})
+    write_arrays(folder, "m", 0, {"circle": circle(), "other": other})
+    for name, written in (("circle", circle()), ("other", other)):
+        xr.testing.assert_identical(read_array(folder, "m", (0,), name).isel(step=0, drop=True).rename(None), written)
+
+
+def test_groups_in_which_arrays_shared_coordinates_are_read(tmp_path):
+    write_arrays(str(tmp_path), "m", 0, {"circle": circle(), "other": circle()[:, :2].drop_vars("token")})
+    place = tmp_path / STORE / "m" / "step_00000000"
+    for dim in ("frequency", "token"):
+        (place / f"circle.{dim}").rename(place / dim)
+    (place / "other.frequency" / "zarr.json").unlink()
+    group = zarr.open_group(place)
+    files = sorted(str(file.relative_to(place)) for file in place.rglob("*") if file.is_file())
+    files = [name for name in files if name != "zarr.json" and not name.startswith("other.frequency")]
+    held = {name: (place / name).read_bytes() for name in files}
+    group.attrs.update({"files": files, "sha256": _digest(held)})
+    found = read_array(str(tmp_path), "m", (0,), "circle").isel(step=0, drop=True)
+    xr.testing.assert_identical(found.rename(None), circle())
+    other = read_array(str(tmp_path), "m", (0,), "other")
+    assert other["frequency"].values.tolist() == [5, 9]
+    assert "token" not in other.coords  # of which there are four, and here two
 
 
 def test_what_is_not_there_is_none(folder):

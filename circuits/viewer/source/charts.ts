@@ -21,13 +21,15 @@ export interface Axes {
   label: string;
 }
 
-const LEFT = 46;
+const LEFT = 52;
 const RIGHT = 8;
 const TOP = 6;
 const BOTTOM = 32;
 
 export interface Frame {
   svg: SVGSVGElement;
+  /** Where lines are drawn; what goes beyond the axes is cut off there. */
+  inside: SVGElement;
   x(value: number): number;
   y(value: number): number;
   fromX(pixel: number): number;
@@ -48,6 +50,8 @@ function range(values: number[]): [number, number] {
   if (low === high) return [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
   return [low, high];
 }
+
+let n_frames = 0;
 
 /** Axes with their ticks and titles, and nothing between them. */
 export function frame(axes: Axes, xs: [number, number], ys: [number, number]): Frame {
@@ -83,7 +87,11 @@ export function frame(axes: Axes, xs: [number, number], ys: [number, number]): F
       axes.y,
     ),
   );
-  return { svg, x, y, fromX };
+  const clip = `inside-${n_frames++}`;
+  const [wide, tall] = [width - LEFT - RIGHT + 4, height - TOP - BOTTOM + 2];
+  const inside = s("g", { "clip-path": `url(#${clip})` });
+  svg.append(s("clipPath", { id: clip }, s("rect", { x: LEFT - 2, y: TOP - 1, width: wide, height: tall })), inside);
+  return { svg, inside, x, y, fromX };
 }
 
 /** Where a line goes, broken where there is no number. */
@@ -103,22 +111,23 @@ function path(of: Frame, xs: number[], ys: Maybe[]): string {
     .join("");
 }
 
-/** Lines over steps, each told apart by its colour and its dashes. */
-export function lines(axes: Axes, given: Line[], xs?: [number, number]): Frame {
-  const of = frame(
-    axes,
-    xs ?? range(given.flatMap((line) => line.x)),
-    range(finite(given.flatMap((line) => [...line.y, ...(line.low ?? []), ...(line.high ?? [])]))),
-  );
+/**
+ * Lines over steps, each told apart by its colour and its dashes. `within`: how far the axis goes at most, so that a few
+ * numbers far out do not press the others flat.
+ */
+export function lines(axes: Axes, given: Line[], xs?: [number, number], within?: [number, number]): Frame {
+  const [low, high] = range(finite(given.flatMap((line) => [...line.y, ...(line.low ?? []), ...(line.high ?? [])])));
+  const ys: [number, number] = within ? [Math.max(low, within[0]), Math.min(high, within[1])] : [low, high];
+  const of = frame(axes, xs ?? range(given.flatMap((line) => line.x)), ys[0] < ys[1] ? ys : [low, high]);
   given.forEach((line, i) => {
     const color = SERIES[i % SERIES.length];
     if (line.low && line.high) {
       const there = line.x.map((_, j) => j).filter((j) => line.low?.[j] != null && line.high?.[j] != null);
       const upper = there.map((j) => `${of.x(line.x[j])},${of.y(line.high?.[j] ?? 0)}`);
       const lower = there.map((j) => `${of.x(line.x[j])},${of.y(line.low?.[j] ?? 0)}`).reverse();
-      of.svg.append(s("polygon", { points: [...upper, ...lower].join(" "), fill: color, class: "band" }));
+      of.inside.append(s("polygon", { points: [...upper, ...lower].join(" "), fill: color, class: "band" }));
     }
-    of.svg.append(
+    of.inside.append(
       s("path", {
         d: path(of, line.x, line.y),
         stroke: color,

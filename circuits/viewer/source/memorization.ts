@@ -14,7 +14,7 @@ export class MapTab {
 
   show(): void {
     if (!this.context.run.task?.mapped) {
-      this.element.replaceChildren(h("p", { class: "muted" }, "The task's questions are no table of two operands."));
+      this.element.replaceChildren(h("p", { class: "muted" }, "The task's questions are no table of two operands. Of a run with the probe recall, questions are shown over steps."));
       return;
     }
     void filled(this.element, this.asked());

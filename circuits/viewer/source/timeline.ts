@@ -5,6 +5,9 @@ import { h, s } from "./dom";
 import { count } from "./format";
 import type { Curve, Curves } from "./messages";
 
+/** Shares are between 0 and 1; where there is little to have a share of, early in training, they can be far out. */
+const SHARES: [number, number] = [-0.5, 1.5];
+
 export class Timeline {
   readonly element: HTMLElement;
   private frames: { frame: Frame; now: SVGLineElement }[] = [];
@@ -36,7 +39,7 @@ export class Timeline {
     if (!this.curves || !width) return;
     const groups = new Map<string, Curve[]>();
     for (const curve of this.curves.curves) groups.set(curve.group, [...(groups.get(curve.group) ?? []), curve]);
-    const per_row = Math.max(1, Math.min(groups.size, Math.floor(width / 260)));
+    const per_row = Math.max(1, Math.min(groups.size, Math.floor(width / 236)));
     const all = [...this.steps, ...this.curves.curves.flatMap((curve) => curve.step)];
     const range: [number, number] = [Math.min(...all), Math.max(...all)];
     this.frames = [];
@@ -52,7 +55,7 @@ export class Timeline {
     const unit = curves[0].unit;
     const given: Line[] = curves.map((curve) => ({ ...curve, x: curve.step, y: curve.value }));
     const axes = { x: "training step", y: unit, width, height: 128, label: `${group} over training steps` };
-    const frame = lines(axes, given, range);
+    const frame = lines(axes, given, range, unit.startsWith("share") ? SHARES : undefined);
     const dates = Object.entries(this.curves?.dates ?? {}).filter((date): date is [string, number] => date[1] !== null);
     dates.forEach(([name, at], i) => {
       const x = frame.x(at);
