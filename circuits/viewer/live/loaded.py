@@ -7,9 +7,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from circuits.ablated_runs import EdgeAblation
 from circuits.attribution import eap_ig
@@ -25,6 +25,8 @@ from probe.tasks import Task
 
 if TYPE_CHECKING:
     from probe.suites.hooked import HookedModel
+
+T = TypeVar("T")
 
 KEPT_MODELS = 4
 """Models that are kept loaded, with what was computed on them: those that were asked last."""
@@ -65,6 +67,14 @@ class Loaded:
     checkpoint: Checkpoint
     model: "HookedModel"
     asked: CircuitFormation
+    _told: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, what: Callable[["Loaded"], T]) -> T:
+        """What a function says of this model, computed at the first time of asking: what is told of one node is mostly
+        computed for all of them in one go."""
+        if what not in self._told:
+            self._told[what] = what(self)
+        return self._told[what]
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from contextlib import suppress
 import torch
 
 from circuits.graph import Node
-from circuits.heads import direct_logit_attribution
+from circuits.heads import DirectAttribution, direct_logit_attribution
 from circuits.viewer.edge_scores import check_part, node_names, shape_of
 from circuits.viewer.estimates import estimate_of
 from circuits.viewer.live.loaded import Loaded
@@ -61,9 +61,13 @@ def _pattern(at: Loaded, node: Node, example: int) -> Pattern | None:
 
 
 def _attribution(at: Loaded, node: Node) -> Estimate | None:
-    """What a node adds to the logit difference of the pairs; None where the task has no pairs, or the logits of the
-    model are no sum of what its nodes write."""
+    """What a node adds to the logit difference of the pairs, if that can be told."""
+    found = at.once(_attributions)
+    return None if found is None else estimate_of(found.values.sel(component=str(node)).to_numpy())
+
+
+def _attributions(at: Loaded) -> DirectAttribution | None:
+    """Of all nodes; None where the task has no pairs, or the logits of the model are no sum of what its nodes write."""
     with suppress(ValueError), torch.no_grad():
-        found = direct_logit_attribution(at.model, at.pairs)
-        return estimate_of(found.values.sel(component=str(node)).to_numpy())
+        return direct_logit_attribution(at.model, at.pairs)
     return None

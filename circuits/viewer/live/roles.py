@@ -30,20 +30,24 @@ def roles_of(at: Loaded, node: Node) -> list[Role]:
     Raises:
         ValueError: the model has no patterns, or they are no shares of what its queries see.
     """
-    if node.kind != "head":
-        return []
-    length = _length(at)
-    if length:
-        bos = at.task.n_tokens if isinstance(at.task, RepeatedTokens) and at.task.bos else None
-        found = scores_on_repeats(at.model, repeated_tokens(N_EXAMPLES, length, at.model.cfg.d_vocab, bos=bos))
-    elif at.task is not None:
-        questions = questions_of(at.task)
-        chosen = thinned(len(questions), N_EXAMPLES)
-        found = head_scores(at.model, as_pairs(questions, chosen, at.checkpoint.model.d_vocab))
-    else:
+    found = at.once(_scores) if node.kind == "head" else None
+    if found is None:
         return []
     roles = [_role(found, score, node) for score in SCORES]
     return [role for role in roles if role.value.n]
+
+
+def _scores(at: Loaded) -> HeadScores | None:
+    """Of all heads; None where nothing says what the model could be asked."""
+    length = _length(at)
+    if length:
+        bos = at.task.n_tokens if isinstance(at.task, RepeatedTokens) and at.task.bos else None
+        return scores_on_repeats(at.model, repeated_tokens(N_EXAMPLES, length, at.model.cfg.d_vocab, bos=bos))
+    if at.task is None:
+        return None
+    questions = questions_of(at.task)
+    chosen = thinned(len(questions), N_EXAMPLES)
+    return head_scores(at.model, as_pairs(questions, chosen, at.checkpoint.model.d_vocab))
 
 
 def _length(at: Loaded) -> int:

@@ -38,7 +38,7 @@ def spectrum_of(at: Loaded, node: Node) -> Spectrum | None:
     if form.order > MAX_ORDER:
         return None
     example = at.checkpoint.task.example_of(form)
-    maps = written_at_answers(at, node, example.ravel())[0].double().unflatten(0, example.shape)
+    maps = written_at_answers(at, node, example.ravel()).double().unflatten(0, example.shape)
     maps = maps - maps.mean((0, 1))
     if not _varies(maps):
         return None

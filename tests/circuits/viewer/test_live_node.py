@@ -147,7 +147,7 @@ def test_spectrum_of_waves_is_known(suite, monkeypatch):
 
     def told_of(maps):
         flat = (maps + 5.0).expand(6, 6, 8).reshape(36, 8)
-        monkeypatch.setattr(spectrum, "written_at_answers", lambda *given: (flat, None))
+        monkeypatch.setattr(spectrum, "written_at_answers", lambda *given: flat)
         return spectrum_of(at_it, head)
 
     for k, place, by, tokens in ((2, i + j, "answer", form.c), (1, j[None], "second operand", form.b)):
@@ -218,30 +218,34 @@ def test_top_examples_are_those_at_which_a_node_writes_most(answers, suite, name
 
 def test_right_is_told_among_the_answers_there_are(suite):
     checkpoint = suite[SUM, STEP]
-    at_it = Loaded(checkpoint, checkpoint.load(), CircuitFormation())
-    node = at_it.graph.sources[-1]
-    before = top_examples(at_it, node)
-    stream = at_it.model.unembed.W_U.data
+    model = checkpoint.load()
+
+    def told():
+        at_it = Loaded(checkpoint, model, CircuitFormation())
+        return top_examples(at_it, at_it.graph.sources[-1])
+
+    before = told()
+    stream = model.unembed.W_U.data
     stream[:, 7] = 100 * stream[:, :7].sum(1)  # "=", which is no answer, is often the likeliest
     with torch.no_grad():
-        said = at_it.model(torch.tensor(checkpoint.task.tokens))[:, -1].argmax(1)
+        said = model(torch.tensor(checkpoint.task.tokens))[:, -1].argmax(1)
     assert (said == 7).any()
     stream[:, 7] = -stream[:, 7]
     with torch.no_grad():
-        other = at_it.model(torch.tensor(checkpoint.task.tokens))[:, -1].argmax(1)
+        other = model(torch.tensor(checkpoint.task.tokens))[:, -1].argmax(1)
     assert {example.example for example in before if 7 in (said[example.example], other[example.example])}
-    assert top_examples(at_it, node) == before
+    assert told() == before
     stream[:, 7] = -stream[:, 7]
-    assert top_examples(at_it, node) == before
+    assert told() == before
 
 
 def test_no_top_examples_where_all_are_alike(answers):
     assert answers.answer("node", at(SUM, node="embed")).top == []  # at "=" it writes the same
 
 
-def test_of_many_questions_some_are_looked_at(answers, monkeypatch):
+def test_of_many_questions_some_are_looked_at(suite, monkeypatch):
     monkeypatch.setattr("circuits.viewer.live.written.N_LOOKED_AT", 5)
-    told = answers.answer("node", at(SUM, node="L0.MLP"))
+    told = Answers.of(suite.address).answer("node", at(SUM, node="L0.MLP"))
     assert {example.example for example in told.top} == {0, 12, 24, 36, 48}
 
 
