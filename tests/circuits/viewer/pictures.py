@@ -18,7 +18,8 @@ def take(browser, address, folder, shown=""):
     paths = []
     for scheme in ("light", "dark"):
         looker = Looker(browser, f"{address}#{shown}", color_scheme=scheme)
-        looker.page.wait_for_timeout(2000)
+        looker.page.wait_for_timeout(1000)
+        looker.page.wait_for_selector("[aria-busy=true]", state="detached", timeout=60_000)
         paths.append(Path(folder) / f"viewer-{scheme}.png")
         looker.page.screenshot(path=paths[-1])
         looker.close()
