@@ -3,6 +3,7 @@
 import { button, h, labelled } from "./dom";
 import { count, size } from "./format";
 import type { Run } from "./messages";
+import { stepsOf } from "./models";
 import type { Context } from "./parts";
 
 const FRAME_MS = 220;
@@ -41,8 +42,7 @@ export class Header {
 
   /** Steps of the model that is shown, of which there is something to see. */
   all(): number[] {
-    const entry = this.context.run.models.find((one) => one.name === this.context.state().model);
-    return entry ? (entry.scored.length ? entry.scored : entry.steps) : [];
+    return stepsOf(this.context.run.models.find((one) => one.name === this.context.state().model));
   }
 
   show(run: Run): void {
@@ -66,8 +66,7 @@ export class Header {
 
   private chooseModel(model: string): void {
     const before = this.context.state().step;
-    const entry = this.context.run.models.find((one) => one.name === model);
-    const steps = entry ? (entry.scored.length ? entry.scored : entry.steps) : [];
+    const steps = stepsOf(this.context.run.models.find((one) => one.name === model));
     let step = steps[0] ?? 0;
     for (const one of steps) if (Math.abs(one - before) < Math.abs(step - before)) step = one;
     this.context.change({ model, step });

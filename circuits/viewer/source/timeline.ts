@@ -35,6 +35,7 @@ export class Timeline {
   }
 
   private render(): void {
+    this.element.hidden = this.curves?.curves.length === 0;
     const width = this.element.clientWidth;
     if (!this.curves || !width) return;
     const groups = new Map<string, Curve[]>();

@@ -283,6 +283,33 @@ def test_nothing_is_drawn_of_what_is_not_there(browser):
         page.close()
 
 
+class Unscored(SyntheticAnswers):
+    """Of models of which nothing says what to ask them."""
+
+    def _run(self, asked):
+        run = super()._run(asked)
+        for model in run.models:
+            model.scored = []
+        return run.model_copy(update={"metric": None, "ablation": None})
+
+    def _curves(self, asked):
+        return super()._curves(asked).model_copy(update={"curves": [], "dates": {}})
+
+
+def test_without_scores_nodes_can_be_looked_at(browser):
+    answers = Unscored()
+    with served(answers) as address:
+        page = Looker(browser, address)
+        page.page.wait_for_timeout(300)
+        assert page.drawn() == []
+        assert not page.at("timeline").is_visible()
+        page.at("search").fill("L0.H1")
+        page.at("search").press("Enter")
+        page.at("panel").get_by_text("Roles").wait_for()
+        assert "scores" not in {name for name, _ in answers.asked}
+        page.close()
+
+
 class Slow(SyntheticAnswers):
     """Takes its time over the curves of the small model."""
 
