@@ -12,6 +12,7 @@ from tests.benchmarks import (
     linear,
     memorization,
     patching,
+    scaling,
     start,
     structure,
     training,
@@ -32,6 +33,7 @@ def main() -> None:
         *patching.rows(),
         *memorization.rows(),
         *corpus.rows(),
+        *scaling.rows(),
         *start.rows(),
         *viewer.rows(),
     ]:
