@@ -9,7 +9,7 @@ from jaxtyping import Int
 from circuits.pairs import Pairs
 from probe.activations.inputs import Inputs
 from probe.algebra import group
-from probe.tasks import GroupComposition, ModularArithmetic, RepeatedTokens, Task, Text
+from probe.tasks import GroupComposition, InContext, ModularArithmetic, RepeatedTokens, Task, Text
 from probe.tasks.arithmetic import Arithmetic
 
 
@@ -17,9 +17,9 @@ def questions_of(task: Task) -> Inputs:
     """Every example of a task as a question that ends at the position at which the answer is looked at.
 
     That is where the first token of the answer is predicted; where all of a sequence is predicted, as of repeated
-    tokens and of texts, it is the last position, which has the most before it.
+    tokens, of texts and of what is learned in context, it is the last position, which has the most before it.
     """
-    last = isinstance(task, RepeatedTokens | Text)
+    last = isinstance(task, RepeatedTokens | Text | InContext)
     positions = task.lengths - 1 if last else task.answer_positions
     answers = task.targets[np.arange(len(positions)), positions]
     return Inputs(task.tokens, positions + 1, answers, positions)

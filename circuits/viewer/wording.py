@@ -14,6 +14,8 @@ from probe.tasks import (
     Biographies,
     Facts,
     GroupComposition,
+    InContextLinear,
+    InContextMapping,
     Mixture,
     ModularArithmetic,
     RepeatedTokens,
@@ -93,6 +95,12 @@ def _(task: RepeatedTokens) -> list[str]:
 
 
 @token_names.register
+def _(task: InContextMapping) -> list[str]:
+    """``k2`` is key 2, ``v5`` value 5."""
+    return [*(f"k{key}" for key in range(task.n_keys)), *(f"v{value}" for value in range(task.n_values))]
+
+
+@token_names.register
 def _(task: Text) -> list[str]:
     """The text of each token; of one that is no whole letter, its bytes as the tokenizer writes them."""
     tokenizer = task.tokenizer
@@ -144,6 +152,16 @@ def _(task: Biographies) -> str:
 @title_of.register
 def _(task: RepeatedTokens) -> str:
     return f"repeated sequences of {task.shortest} to {task.longest} of {task.n_tokens} tokens"
+
+
+@title_of.register
+def _(task: InContextMapping) -> str:
+    return f"mappings of {task.n_keys} keys to {task.n_values} values, told in {task.pairs} pairs"
+
+
+@title_of.register
+def _(task: InContextLinear) -> str:
+    return f"a x + b mod {task.p}, told by {task.examples} examples"
 
 
 @title_of.register

@@ -29,6 +29,8 @@ from probe.tasks import (
     Biographies,
     Facts,
     GroupComposition,
+    InContextLinear,
+    InContextMapping,
     Mixture,
     ModularArithmetic,
     Multiplication,
@@ -64,6 +66,8 @@ _AnyTask = (
     | Mixture
     | Text
     | RepeatedTokens
+    | InContextMapping
+    | InContextLinear
 )
 TaskSpec = Annotated[Annotated[_AnyTask, Field(discriminator="family")], BeforeValidator(_family)]
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from probe.tasks import Biographies, Facts, GroupComposition, ModularArithmetic, RepeatedTokens, Task
+from probe.tasks import Biographies, Facts, GroupComposition, InContextMapping, ModularArithmetic, RepeatedTokens, Task
 
 _LOG = " (log: discrete logarithm)"
 
@@ -78,7 +78,7 @@ def without_order(task: Task | None) -> str:
         )
     if isinstance(task, Facts | Biographies):
         return "the tokens of random facts have no order to count cycles over"
-    if isinstance(task, RepeatedTokens):
+    if isinstance(task, RepeatedTokens | InContextMapping):
         return "the tokens of random sequences have no order to count cycles over"
     return ""
 

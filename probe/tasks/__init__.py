@@ -9,6 +9,8 @@
 ``biographies`` people's attributes told in biographies and asked by questions
 ``text``        a corpus, packed into sequences
 ``sequences``   random sequences that are repeated
+``in_context``  what tasks share whose rule is told by the examples of a sequence: ``in_context_mapping``, a random
+                mapping; ``in_context_linear``, linear regression over Z_p
 ``mixture``     tasks blended into one training stream
 ``frequency``   how often facts are shown, and which are held out
 """
@@ -18,6 +20,9 @@ from probe.tasks.biographies import Biographies
 from probe.tasks.facts import Facts
 from probe.tasks.frequency import Duplicated, OperandWeights, Table, Uniform, Zipf
 from probe.tasks.groups import GroupComposition
+from probe.tasks.in_context import InContext
+from probe.tasks.in_context_linear import InContextLinear
+from probe.tasks.in_context_mapping import InContextMapping
 from probe.tasks.mixture import Mixture, Part
 from probe.tasks.modular import ModularArithmetic
 from probe.tasks.sequences import RepeatedTokens
@@ -35,6 +40,8 @@ FAMILIES: dict[str, type[Task]] = {
     "mixture": Mixture,
     "text": Text,
     "repeated": RepeatedTokens,
+    "in_context_mapping": InContextMapping,
+    "in_context_linear": InContextLinear,
 }
 """Kinds of tasks, by the ``family`` that batch files and suites call them."""
 
@@ -46,6 +53,9 @@ __all__ = [
     "Duplicated",
     "Facts",
     "GroupComposition",
+    "InContext",
+    "InContextLinear",
+    "InContextMapping",
     "Mixture",
     "ModularArithmetic",
     "Multiplication",
