@@ -12,6 +12,7 @@ NOUNS = [
     *("Batch", "Checkpoint", "GroupComposition", "ModularArithmetic", "Suite", "arrays", "load_batch", "open_suite"),
     *("results", "run", "status", "capture", "few_shot", "open_capture", "stream"),
     *("Addition", "Biographies", "Facts", "Mixture", "Multiplication", "RepeatedTokens", "Subtraction", "Text"),
+    *("InContextLinear", "InContextMapping"),
 ]
 
 
