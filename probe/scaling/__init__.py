@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from probe.scaling.emergence import emergence_table
     from probe.scaling.explanations import errors_fixed_table, metric_table, product_law_table, resolution_table
+    from probe.scaling.in_context import in_context_table
     from probe.scaling.reading import read
     from probe.scaling.reference_tables import published_emergence, published_mmlu
     from probe.scaling.seeds import pooled_over_seeds
@@ -38,6 +39,7 @@ _HOME = {
     "equal_compute_table": "probe.scaling.size_and_data",
     "errors_fixed_table": "probe.scaling.explanations",
     "forecast": "probe.measures.scale",
+    "in_context_table": "probe.scaling.in_context",
     "linearity": "probe.measures.scale",
     "loss_law_table": "probe.scaling.size_and_data",
     "metric_table": "probe.scaling.explanations",
@@ -66,6 +68,7 @@ __all__ = [
     "equal_compute_table",
     "errors_fixed_table",
     "forecast",
+    "in_context_table",
     "linearity",
     "loss_law_table",
     "metric_table",

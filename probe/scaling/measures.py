@@ -51,6 +51,8 @@ MEASURES = (
     Measure("Gini of the spectrum of W_E", "Gini coefficient", "embedding_spectrum", "gini"),
     Measure("single-frequency neurons", "share of neurons", "neuron_frequencies", "single_frequency_share"),
     Measure("single-irrep neurons", "share of neurons", "irrep_power", "single_irrep_share"),
+    Measure("accuracy after an example", "share right", "in_context", "accuracy", "test/1"),
+    Measure("ICL score", "nats", "in_context", "icl_score", "test"),
     Measure("gradient symmetricity", "cosine", "algorithm", "gradient_symmetricity"),
 )
 
