@@ -92,7 +92,12 @@ export function toPython(address: string, state: State): string {
   else if (state.top !== INITIAL.top) given.push(`top=${state.top}`);
   if (state.selected) given.push(`selected=${literal(state.selected)}`);
   if (state.compare) given.push(`compare=(${literal(state.compare.model)}, ${state.compare.step})`);
-  return `import circuits\n\ncircuits.view(${given.join(", ")})`;
+  const { focus, circuit, tab, example, prompt, other, ablated } = state;
+  if (!focus && !circuit && tab === "part" && !example && !prompt && !other && !ablated.length) {
+    return `import circuits\n\ncircuits.view(${given.join(", ")})`;
+  }
+  // what the call has no names for
+  return `import circuits\n\nviewer = circuits.view(${literal(address)})\nviewer.state = ${literal(toHash(state))}\nviewer`;
 }
 
 /** A Python string: what JSON escapes, Python reads alike. */

@@ -247,6 +247,15 @@ def test_pictures_and_the_python_call_are_saved(look, tmp_path):
     assert said == (
         'import circuits\n\ncircuits.view("runs/made-up", model="l2-h4", step=80, top=20, selected="L0.H1")'
     )
+    page.at("tab-prompt").click()
+    page.until("window.grokscope.state().tab === 'prompt'")
+    page.page.wait_for_timeout(500)
+    page.at("copy-python").click()
+    page.until("navigator.clipboard.readText().then((text) => text.includes('tab=prompt'))")
+    state = page.page.evaluate("location.hash.slice(1)")
+    assert page.page.evaluate("navigator.clipboard.readText()") == (
+        f'import circuits\n\nviewer = circuits.view("runs/made-up")\nviewer.state = "{state}"\nviewer'
+    )
 
 
 class Lacking(SyntheticAnswers):
