@@ -7,7 +7,7 @@ from jaxtyping import Int
 
 from circuits.pairs.contrast import Pairs
 from circuits.pairs.induction import with_another_last
-from probe.tasks import Facts, GroupComposition, ModularArithmetic, RepeatedTokens, Task
+from probe.tasks import Facts, GroupComposition, InContextMapping, ModularArithmetic, RepeatedTokens, Task
 from probe.tasks.arithmetic import Arithmetic
 
 
@@ -22,12 +22,17 @@ def pairs_from_task(task: Task, n: int | None = None, *, operand: int = 0, subse
     has changed places, in the first copy, with a token before that, and so is followed by another: the contrast is in
     where is looked, which is what a previous-token head tells.
 
+    Of mappings the value at the last place is asked for, where its key was shown before. With operand 0 another value
+    stood after the key: the contrast is in what is copied. With operand 1 another key is asked, of those shown that
+    have another value: the contrast is in what is looked for.
+
     Args:
-        task: modular arithmetic, composition in a group, arithmetic on whole numbers, facts, or repeated sequences.
+        task: modular arithmetic, composition in a group, arithmetic on whole numbers, facts, repeated sequences, or
+            mappings told in context.
         n: pairs, drawn without replacement among the questions that have a partner; all of these, in order of the task,
             if not given.
         operand: which one differs: 0 the first, 1 the second. Of a fact, 0 is the subject and 1 the relation; of a
-            sequence as above, and those of two tokens have no partner with operand 1.
+            sequence as above, and those of two tokens have no partner with operand 1; of a mapping as above.
         subset: both questions are of this subset of the task (``task.subsets``).
         seed: of what is drawn.
 
@@ -42,6 +47,8 @@ def pairs_from_task(task: Task, n: int | None = None, *, operand: int = 0, subse
     drawn = np.random.default_rng(seed)
     if isinstance(task, RepeatedTokens):
         return _repeated(task, members, n, operand, subset, drawn)
+    if isinstance(task, InContextMapping):
+        return _mapped(task, members, n, operand, subset, drawn)
     answers = task.targets[np.arange(len(task.targets)), task.answer_positions]
     # what the two questions share: all that was asked but the operand that differs
     _, group = np.unique(np.delete(_asked(task), operand, axis=1)[members], axis=0, return_inverse=True)
@@ -105,6 +112,29 @@ def _repeated(
     return Pairs(clean, corrupted, answers, task.d_vocab, corrupted[every, elsewhere + 1], lengths)
 
 
+def _mapped(
+    task: InContextMapping, members: np.ndarray, n: int | None, operand: int, subset: str, drawn: np.random.Generator
+) -> Pairs:
+    """Pairs of sequences, of which the last key is told another value, or is another."""
+    asked, told = task.asked[members], task.told[members]
+    same = asked[:, :-1] == asked[:, -1:]
+    others = told[:, :-1] != told[:, -1:]  # places at which something is shown that has another value
+    has = same.any(1) & (others.any(1) if operand else True)
+    _check_some(members[has], subset)
+    chosen = np.flatnonzero(has)[_chosen(n, int(has.sum()), subset, drawn)]
+    asked, told, same, others = asked[chosen], told[chosen], same[chosen], others[chosen]
+    clean = task.tokens[members[chosen]]
+    corrupted, answers, every = clean.copy(), told[:, -1], np.arange(len(chosen))
+    if operand == 0:
+        turned = answers - task.n_keys + drawn.integers(1, task.n_values, size=len(answers))
+        wrong = task.n_keys + turned % task.n_values
+        corrupted[:, 1::2] = np.where(same, wrong[:, None], clean[:, 1::2])
+    else:
+        place = np.where(others, drawn.random(others.shape), -1.0).argmax(1)
+        wrong, corrupted[:, -1] = told[every, place], asked[every, place]
+    return Pairs(clean, corrupted, answers, task.d_vocab, wrong)
+
+
 def _partners(
     members: np.ndarray, group: np.ndarray, answers: np.ndarray, drawn: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -132,8 +162,10 @@ def _partners(
 @singledispatch
 def _asked(task: Task) -> Int[np.ndarray, "example field"]:
     """The two operands of each question, then whatever else is asked."""
-    kinds = "ModularArithmetic, GroupComposition, Multiplication, Addition, Subtraction, Facts, RepeatedTokens"
-    raise ValueError(f"task: got {type(task).__name__}, which has no operands; expected one of {kinds}")
+    kinds = "ModularArithmetic, GroupComposition, Multiplication, Addition, Subtraction, Facts, RepeatedTokens,"
+    raise ValueError(
+        f"task: got {type(task).__name__}, which has no operands; expected one of {kinds} InContextMapping"
+    )
 
 
 @_asked.register

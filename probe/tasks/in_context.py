@@ -52,6 +52,17 @@ class InContext(Task):
         drawn = np.random.default_rng((seed, self.told.size))
         return _interleaved(self.asked, drawn.choice(self.answer_tokens, size=self.told.shape))
 
+    def shuffled(self, seed: int = 0) -> Int[np.ndarray, "example position"]:
+        """The same sequences, the answers shown in each dealt anew among its x: a control that keeps what can be known
+        without knowing what belongs to what.
+
+        Before the last place the same answers were shown, as often. A model that only counts them, which already makes
+        the loss fall along the sequence, is as right there as it was; one that goes by the x is misled.
+        """
+        told = self.told.copy()
+        told[:, :-1] = np.random.default_rng((seed, told.size, 1)).permuted(told[:, :-1], axis=1)
+        return _interleaved(self.asked, told)
+
 
 def _interleaved(
     first: Int[np.ndarray, "example place"], second: Int[np.ndarray, "example place"]

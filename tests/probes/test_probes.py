@@ -14,7 +14,7 @@ from probe.probes.registry import probe_class, registered
 from probe.probes.spectra import EmbeddingCircle, EmbeddingSpectrum, NeuronLogitSpectrum
 from probe.probes.weights import Weights
 from probe.suites.architecture import Architecture, Shape
-from probe.tasks import Facts, ModularArithmetic, Text
+from probe.tasks import Facts, InContextMapping, ModularArithmetic, Text
 from tests.probes.stub import cosine_logits, discrete_log, keys, observation, values
 
 CYCLIC = [("a+b", 13), ("a-b", 13), ("a*b", 13), ("a/b", 13), ("a+b", 12)]
@@ -319,8 +319,12 @@ def test_a_probe_says_what_it_is(name, tmp_path):
     assert cls() == cls()
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("".join(f"line {i} of a corpus\n" for i in range(100)))
-    of_facts, of_text = {"capacity": Facts(10)}, {"extraction": Text(str(corpus), n_tokens=300)}
-    cls().check((of_facts | of_text).get(name, ModularArithmetic(7)))
+    of_others = {
+        "capacity": Facts(10),
+        "extraction": Text(str(corpus), n_tokens=300),
+        "in_context": InContextMapping(20, 3, 4, 4),
+    }
+    cls().check(of_others.get(name, ModularArithmetic(7)))
 
 
 @pytest.mark.parametrize("operation", ["a*b", "a/b"])

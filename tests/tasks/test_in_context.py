@@ -104,6 +104,19 @@ def test_uninformed_sequences_ask_the_same_and_tell_nothing():
     assert (other == task.uninformed()).all()
 
 
+@pytest.mark.parametrize("task", [InContextMapping(2000, 5, 6, 10), InContextLinear(2000, 5, 8)])
+def test_shuffled_sequences_show_the_same_answers_elsewhere(task):
+    other = task.shuffled()
+    assert (other[:, ::2] == task.asked).all()
+    said, own = other[:, 1::2], task.told[:, :-1]
+    assert (np.sort(said, axis=1) == np.sort(own, axis=1)).all()
+    # what is said of an x is no likelier to be its own than any other that was shown
+    kept = (said[:, :, None] == own[:, None, :]).mean((1, 2))
+    assert (said == own).mean() == pytest.approx(kept.mean(), abs=0.012)
+    assert (other == task.shuffled()).all()
+    assert (other != task.shuffled(1)).any()
+
+
 @pytest.mark.parametrize("task", [InContextMapping(30, 3, 4, 5, seed=3), InContextLinear(40, 5, 4, seed=3)])
 def test_what_is_written_down_is_the_same_task(task):
     again = task_from_dict(task_to_dict(task))

@@ -172,7 +172,7 @@ def test_a_prompt_is_run_and_its_answer_changes_without_a_node(look, answers):
     page.at("predictions").wait_for()
     assert answers.asked[-1][1]["tokens"] == [1, 3, 4]
     page.tap("L0.MLP")
-    assert page.page.evaluate("window.grokscope.cy().nodes('.ablated').map((one) => one.data('name'))") == ["L0.MLP"]
+    page.until("window.grokscope.cy().nodes('.ablated').map((one) => one.data('name')).join() === 'L0.MLP'")
     page.until("document.querySelector('[data-testid=predictions] tbody tr').innerText.startsWith('1')")
     assert "without ablating" in page.at("predictions").inner_text()
     assert answers.asked[-1][1]["ablated"] == ["L0.MLP"]
