@@ -6,6 +6,7 @@ import pandas as pd
 PROBE = "in_context"
 ROLES = "head_roles"
 CONTROLS = ("uninformed", "shuffled")
+DATED = ("learned", "matching")
 
 
 def in_context_table(results: pd.DataFrame, shown: int = 1) -> pd.DataFrame:
@@ -24,7 +25,7 @@ def in_context_table(results: pd.DataFrame, shown: int = 1) -> pd.DataFrame:
     step; there ``matching``, its control ``matching_elsewhere``, and ``gain``, what is beyond, with ``gain_low`` and
     ``gain_high``; and ``matching_step`` with ``matching_low`` and ``matching_high``, when the gain of that head had
     covered half of its way; inf where it is not above 0 by more than sampling error. ``first``: ``"score"`` or
-    ``"heads"``, whichever has its interval before that of the other, else empty.
+    ``"heads"``, whichever has its interval before that of the other; empty if neither does or one has no date.
 
     Dates are nan where fewer than 10 evaluations are there, or the curve shows no transition.
 
@@ -122,6 +123,7 @@ def _date(what: str, there: bool, curve: pd.Series, accuracy: pd.Series) -> dict
 
 
 def _first(row: dict[str, object]) -> str:
-    if row["learned_high"] < row["matching_low"]:  # type: ignore[operator]
-        return "score"
-    return "heads" if row["matching_high"] < row["learned_low"] else ""  # type: ignore[operator]
+    learned, matching = (np.array([row[f"{what}_{end}"] for end in ("step", "low", "high")], float) for what in DATED)
+    if not (np.isfinite(learned[0]) and np.isfinite(matching[0])):
+        return ""
+    return "score" if learned[2] < matching[1] else "heads" if matching[2] < learned[1] else ""

@@ -26,7 +26,7 @@ def run(model, learned, matched, n_params=1000, grid=STEPS, heads=("L0.H0", "L1.
     score = -0.9 * LOSS * (step_up(at, learned) + NOISE * rng.normal(size=len(at)))
     accuracy = 0.125 + 0.7 * step_up(at, learned)
     add("in_context", "icl_score", "test", score, 0.05)
-    add("in_context", "icl_score", "train", score - 0.3, 0.05)
+    add("in_context", "icl_score", "train", -0.95 * LOSS * step_up(at, 250), 0.05)
     add("in_context", "icl_score", "uninformed", np.full(len(at), 0.01), 0.05)
     add("in_context", "icl_score", "shuffled", np.full(len(at), -0.4), 0.05)
     add("in_context", "icl_gain", "test", score + gained, 0.05)
@@ -102,12 +102,16 @@ def test_who_learns_nothing_is_censored():
     assert row["icl_high"] < 0
     assert not row["learns"]
     assert row["learned_step"] == np.inf
+    assert row["matching_step"] == pytest.approx(520, abs=10)
+    assert row["first"] == ""  # of two, of which one has no date
 
 
 def test_few_evaluations_have_no_date():
     (row,) = in_context_table(run("d8-s0", 500, 520, grid=np.arange(0, 2001, 250))).to_dict("records")
     assert row["learns"]
     assert np.isnan([row["learned_step"], row["learned_high"], row["matching_step"]]).all()
+    (row,) = in_context_table(run("d8-s0", 500, 520, grid=np.arange(0, 1101, 100))).to_dict("records")
+    assert row["learned_low"] <= 500 <= row["learned_high"]
     broken = run("d8-s0", 500, 520)
     broken.loc[(broken["step"] == 25) & broken["metric"].isin(["icl_score", "induction_gain"]), "value"] = np.nan
     (row,) = in_context_table(broken).to_dict("records")
